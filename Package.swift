@@ -1,0 +1,67 @@
+// swift-tools-version: 6.2
+// Millrace: durable, partitioned event streams that need nothing but HTTP. The rooms are described in docs/architecture.md.
+import PackageDescription
+
+let house: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .treatAllWarnings(as: .error),
+]
+
+/// Hot paths cross module borders (Wire's scanners run inside Gateway's handlers), so release builds may inline across them.
+let hot: [SwiftSetting] =
+  house + [.unsafeFlags(["-cross-module-optimization"], .when(configuration: .release))]
+
+let package = Package(
+  name: "millrace",
+  products: [.executable(name: "millrace", targets: ["millrace"])],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+  ],
+  targets: [
+    .systemLibrary(
+      name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+    .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
+    .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CPlatform"),
+    .target(
+      name: "Wire",
+      dependencies: [
+        "CJansson", "COpenSSL", "CZlib", "CPlatform",
+        .product(name: "NIOCore", package: "swift-nio"),
+      ],
+      swiftSettings: hot),
+    .target(
+      name: "Engine",
+      dependencies: ["Wire", "CSQLite", .product(name: "NIOCore", package: "swift-nio")],
+      swiftSettings: hot),
+    .target(
+      name: "Gateway",
+      dependencies: [
+        "Wire", "Engine", "CNghttp2", "COpenSSL",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: hot),
+    .executableTarget(
+      name: "millrace",
+      dependencies: [
+        "Wire", "Engine", "Gateway",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+      ],
+      swiftSettings: hot),
+    .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: house),
+    .testTarget(name: "EngineTests", dependencies: ["Engine"], swiftSettings: house),
+    .testTarget(name: "SimulationTests", dependencies: ["Engine"], swiftSettings: house),
+    .testTarget(
+      name: "GatewayTests",
+      dependencies: ["Gateway", .product(name: "NIOEmbedded", package: "swift-nio")],
+      swiftSettings: house),
+  ]
+)

@@ -1,0 +1,87 @@
+// One request and its answer, whichever protocol carried it: the seam between the transport and the handlers.
+//
+// An exchange lives on its connection's event loop and is touched nowhere else. The transport hands it over once the
+// request's body is complete; the handler answers now or later, at once or in pieces.
+import NIOCore
+
+/// Request or response headers: names in lower case, in order, as they came.
+public struct Headers: Sendable {
+  public var fields: [(name: String, value: String)]
+  public init(_ fields: [(name: String, value: String)] = []) { self.fields = fields }
+
+  /// The first value of `name`, which must be in lower case.
+  public subscript(name: String) -> String? { fields.first { $0.name == name }?.value }
+  public func all(_ name: String) -> [String] { fields.filter { $0.name == name }.map(\.value) }
+}
+
+public struct RequestHead: Sendable {
+  /// As it came: "GET".
+  public var method: String
+  /// The raw path, percent-encoding and all, without the query.
+  public var path: String
+  /// The raw query, without "?"; nil if there is none.
+  public var query: String?
+  public var headers: Headers
+  /// `Host` or `:authority`.
+  public var authority: String
+  public var isTLS: Bool
+  public var isHTTP2: Bool
+}
+
+/// A piece of a streamed body, encoded once and written to any number of exchanges.
+///
+/// `chunked` is the same bytes with HTTP/1.1's chunk framing around them, in one buffer, so that a fan-out to thousands
+/// of HTTP/1.1 readers writes the same memory to each.
+public struct BodyChunk: Sendable {
+  public let chunked: ByteBuffer
+  /// The bytes alone: a slice of `chunked`.
+  public let bytes: ByteBuffer
+
+  /// Frames what `write` writes. `bytesHint` reserves room.
+  public init(
+    bytesHint: Int = 256, allocator: ByteBufferAllocator = .init(),
+    _ write: (inout ByteBuffer) -> Void
+  ) {
+    // Eight hexadecimal digits, leading zeros included, keep the head's length known before the body's is.
+    let headBytes = 10
+    var buffer = allocator.buffer(capacity: bytesHint + headBytes + 2)
+    buffer.writeRepeatingByte(UInt8(ascii: "0"), count: headBytes)
+    write(&buffer)
+    let count = buffer.writerIndex - headBytes
+    precondition(count > 0, "an empty chunk would end the body")
+    for digit in 0..<8 {
+      let nibble = UInt8(truncatingIfNeeded: count >> (4 * (7 - digit))) & 15
+      buffer.setInteger(nibble < 10 ? nibble + 48 : nibble + 87, at: digit)
+    }
+    buffer.setBytes([13, 10], at: 8)
+    buffer.writeBytes([13, 10])
+    chunked = buffer
+    bytes = buffer.getSlice(at: headBytes, length: count)!
+  }
+}
+
+public protocol Exchange: AnyObject {
+  var request: RequestHead { get }
+  /// The whole body as it came, still compressed if the client compressed it.
+  var body: ByteBuffer { get }
+  var eventLoop: any EventLoop { get }
+  /// Echoed or made by the transport; on every answer as `Request-Id`.
+  var requestID: String { get }
+
+  /// Answers whole. The transport adds `content-length`, `date`, `request-id` and, for HEAD, leaves out the body.
+  func respond(_ status: Int, _ headers: Headers, _ body: ByteBuffer?)
+
+  /// Begins a streamed answer; on HTTP/1.1 it is chunked (or, for HTTP/1.0, ends with the connection).
+  func start(_ status: Int, _ headers: Headers)
+  /// Sends a piece. Always taken; mind `unsentBytes`.
+  func write(_ chunk: BodyChunk)
+  /// Ends a streamed answer.
+  func finish()
+
+  /// Bytes written but not yet taken by the peer's side.
+  var unsentBytes: Int { get }
+  /// Called when `unsentBytes` falls below a quarter of the connection's limit after having been above it.
+  var onDrain: (() -> Void)? { get set }
+  /// Called once if the client goes away before the answer is finished. Nothing may be written afterwards.
+  var onClose: (() -> Void)? { get set }
+}

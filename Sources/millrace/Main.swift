@@ -1,0 +1,2 @@
+import Gateway
+@main struct Main { static func main() {} }
