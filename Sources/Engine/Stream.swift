@@ -75,6 +75,13 @@ public final class Shard: Sendable {
   private let earliestNow: Atomic<UInt64>
   private let bytesNow: Atomic<Int>
   private let removedNow = Atomic<Bool>(false)
+  /// Holds the owner once something is asked of it.
+  let seat: Confined<Seat>
+
+  /// Where a shard's owner sits.
+  final class Seat {
+    var owner: ShardOwner?
+  }
 
   init(id: ShardID, index: Int, shardCount: Int, executor: any Executor, summary: ShardSummary) {
     self.id = id
@@ -84,6 +91,7 @@ public final class Shard: Sendable {
     tailNow = Atomic(summary.tail.rawValue)
     earliestNow = Atomic(summary.earliest.rawValue)
     bytesNow = Atomic(summary.bytes)
+    seat = Confined(Seat(), to: executor)
   }
 
   /// One past the last durable record.

@@ -51,6 +51,9 @@ public protocol LogStore: AnyObject, Sendable {
   /// Finishes what is queued, makes a checkpoint and lets go of everything. Replies on any executor.
   func close(reply: @escaping @Sendable () -> Void)
 
+  /// Why an append could not be taken now (a full disk, a lane that is reopening), or nil; from any thread.
+  var unready: String? { get }
+
   /// Counters and gauges for `/metrics`; from any thread.
   var metrics: [MetricSample] { get }
 }

@@ -1,0 +1,103 @@
+// What the metadata store holds of the catalog: loaded once at start, before the log is opened.
+import Wire
+
+/// Why the catalog could not be read.
+public enum CatalogDamage: Error, Sendable {
+  case store(MetaError)
+  /// A document that this version cannot read.
+  case document(key: String, reason: String)
+}
+
+public struct CatalogContents: Sendable {
+  var streams: [(document: StreamDocument, revision: Revision)] = []
+  var shardIDs = ShardIDBlock()
+  private var lastEpoch: (epoch: UInt64, revision: Revision)?
+
+  /// Reads every document. Blocks.
+  public static func load(_ meta: any MetaStore) throws(CatalogDamage) -> CatalogContents {
+    var contents = CatalogContents()
+    let streams: [MetaRecord]
+    let counters: [MetaRecord]
+    do {
+      streams = try meta.list(StreamDocument.bucket)
+      counters = try meta.list(ShardIDBlock.bucket)
+    } catch {
+      throw .store(error)
+    }
+    for record in streams {
+      let document = try StreamDocument(name: record.key, decoding: record.value)
+      contents.streams.append((document, record.revision))
+    }
+    for record in counters {
+      guard let value = UInt64(String(decoding: record.value, as: UTF8.self)) else {
+        throw .document(key: record.key, reason: "not a number")
+      }
+      switch record.key {
+      case ShardIDBlock.key:
+        contents.shardIDs = ShardIDBlock(
+          next: value, end: value, revision: record.revision)
+      case epochKey: contents.lastEpoch = (value, record.revision)
+      default: throw .document(key: record.key, reason: "an unknown counter")
+      }
+    }
+    return contents
+  }
+
+  /// The shards that a stream owns; the log may drop all others.
+  public var liveShards: Set<ShardID> { Set(streams.flatMap(\.document.shards)) }
+
+  /// Name, shards and settings of each stream, for tools that only look.
+  public var summaries: [(name: String, shards: [ShardID], spec: StreamSpec)] {
+    streams.map { ($0.document.name, $0.document.shards, $0.document.spec) }
+  }
+
+  private static let epochKey = "epoch"
+
+  /// Raises the node's epoch above every earlier one, durably.
+  func claimEpoch(
+    _ meta: any MetaStore, on executor: any Executor,
+    reply: @escaping @Sendable (Result<Epoch, CatalogError>) -> Void
+  ) {
+    let next = (lastEpoch?.epoch ?? 0) + 1
+    meta.put(
+      ShardIDBlock.bucket, Self.epochKey, Array(String(next).utf8),
+      if: lastEpoch.map { .at($0.revision) } ?? .absent, on: executor
+    ) { result in
+      reply(result.mapError(CatalogError.init).map { _ in Epoch(next) })
+    }
+  }
+}
+
+/// Shard IDs that may be given out: reserved in blocks, so that creating a stream writes one document, not two.
+/// What is left of a block when the process ends is never used.
+struct ShardIDBlock: Sendable {
+  static let bucket = "counters"
+  static let key = "next_shard"
+  private static let blockSize: UInt64 = 1000
+
+  private(set) var next: UInt64 = 1
+  /// Reserved: every ID below it.
+  private(set) var end: UInt64 = 1
+  var revision: Revision?
+
+  init() {}
+  init(next: UInt64, end: UInt64, revision: Revision) {
+    self.next = next
+    self.end = end
+    self.revision = revision
+  }
+
+  mutating func take(_ count: Int) -> [ShardID]? {
+    guard end - next >= UInt64(count) else { return nil }
+    defer { next += UInt64(count) }
+    return (0..<UInt64(count)).map { ShardID(next + $0) }
+  }
+
+  func grown(by count: Int) -> ShardIDBlock {
+    var larger = self
+    larger.end += max(Self.blockSize, UInt64(count))
+    return larger
+  }
+
+  var encoded: [UInt8] { Array(String(end).utf8) }
+}
