@@ -9,10 +9,15 @@ public struct CheckpointChange: Sendable {
   public var segments: [SegmentCheckpoint] = []
   public var removedSegments: [(shard: ShardID, baseOffset: Offset)] = []
   public var removedShards: [ShardID] = []
-  /// Stamps of frames that the segments now hold; the store drops those no longer needed.
+  /// Stamps of frames that the segments now hold, in offset order within a shard. The store keeps the last five of
+  /// each producer of a shard, and every idempotency key.
   public var stamps: [(shard: ShardID, stamp: StampedRange)] = []
   /// Everything in the lane's log up to this sequence number is in segments.
   public var logSequence: UInt64 = 0
+  /// Idempotency keys of frames older than this are forgotten.
+  public var keysSince = Timestamp(milliseconds: .min)
+  /// Stamps of producers in frames older than this are forgotten.
+  public var producersSince = Timestamp(milliseconds: .min)
   public init() {}
 }
 
@@ -54,12 +59,14 @@ public struct SegmentCheckpoint: Sendable, Equatable {
   }
 }
 
-/// Everything the last checkpoint held.
+/// What the last checkpoint held; without the stamps, of which there may be millions.
 public struct CheckpointState: Sendable {
+  /// Ascending.
   public var shards: [ShardCheckpoint] = []
   /// By shard, then base offset.
   public var segments: [SegmentCheckpoint] = []
-  public var stamps: [ShardID: [StampedRange]] = [:]
+  /// Shards for which `stamps(of:)` has something to say, ascending.
+  public var stampedShards: [ShardID] = []
   public var logSequence: UInt64 = 0
   public init() {}
 }
@@ -67,8 +74,9 @@ public struct CheckpointState: Sendable {
 /// One lane's checkpoints. Calls block; one caller at a time.
 public protocol CheckpointStore: AnyObject, Sendable {
   func load() throws(MetaError) -> CheckpointState
-  /// Durable when it returns.
-  /// - Parameter stampsSince: idempotency keys older than this are forgotten.
-  func commit(_ change: CheckpointChange, stampsSince: Timestamp) throws(MetaError)
+  /// The stamps that were kept of `shard`, in offset order.
+  func stamps(of shard: ShardID) throws(MetaError) -> [StampedRange]
+  /// Durable when it returns. Removed shards go first: one may be removed and appear again in the same change.
+  func commit(_ change: CheckpointChange) throws(MetaError)
   func close()
 }

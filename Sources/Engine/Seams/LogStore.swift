@@ -25,6 +25,7 @@ public protocol LogStore: AnyObject, Sendable {
   func append(_ frame: Frame)
 
   /// Bytes that may still be queued before appends should be refused for now; may be negative. *(shard's executor)*
+  /// While the disk is full it stays positive, so that an append goes in and hears `undecided(.full)`: the true reason.
   func room(for shard: ShardID) -> Int
 
   /// Moves the shard's earliest offset up to `before`, durably, in order with appends. *(shard's executor)*
@@ -62,8 +63,8 @@ public protocol LogStore: AnyObject, Sendable {
 public protocol LogClient: AnyObject {
   /// These frames are durable and may be read: the next ones in order, none left out.
   func log(_ shard: ShardID, committed frames: [Frame])
-  /// Nothing is known of the frames appended after the last committed one; the store has dropped them, and goes on from
-  /// the last committed one.
+  /// Nothing is known of the frames and trims queued after the last that was answered; the store has dropped them, and
+  /// goes on from the last committed one. With `.full`, `.fenced` and `.gone` they certainly had no effect.
   func log(_ shard: ShardID, undecided error: LogError)
   /// Records below `earliest` are gone; `bytes` are left.
   func log(_ shard: ShardID, trimmed earliest: Offset, bytes: Int)
@@ -131,7 +132,7 @@ public enum ReadOutcome: Sendable {
 public enum LogError: Error, Sendable, Equatable {
   /// Another epoch owns the shard.
   case fenced(by: Epoch)
-  /// The disk is full. What was queued did not take effect if `applied` is no.
+  /// The disk is full. What was queued had no effect.
   case full
   /// The device failed to write or sync; the frames may or may not survive.
   case device(String)
