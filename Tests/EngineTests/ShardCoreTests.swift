@@ -198,7 +198,8 @@ struct ShardCoreTests {
     }
     #expect(core.tail == Offset(2))
     let tomorrow = Timestamp(milliseconds: noon.milliseconds + 90_000_000)
-    #expect(try core.place(draft(producer: stamp(0, id: "c")), now: tomorrow).offsets == range(2, 3))
+    #expect(
+      try core.place(draft(producer: stamp(0, id: "c")), now: tomorrow).offsets == range(2, 3))
   }
 
   @Test func `stamps of an earlier life still tell repeats`() throws {

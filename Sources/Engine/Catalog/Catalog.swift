@@ -239,10 +239,11 @@ final class Catalog: Sendable {
 
   // MARK: One change of a name at a time
 
+  private enum Turn { case now, later, never }
+
   private func perform<Value>(
     on name: String, reply: @escaping Reply<Value>, _ operation: @escaping Operation
   ) {
-    enum Turn { case now, later, never }
     let turn: Turn = state.withLock { state in
       if state.isStopping { return .never }
       if state.busy[name] != nil {

@@ -45,5 +45,6 @@ public final class EmbeddedStore: LogStore {
   ) { fatalError() }
   public func remove(_ shard: ShardID) { fatalError() }
   public func close(reply: @escaping @Sendable () -> Void) { fatalError() }
+  public var unready: String? { nil }
   public var metrics: [MetricSample] { fatalError() }
 }

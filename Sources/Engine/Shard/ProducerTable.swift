@@ -41,7 +41,8 @@ struct ProducerTable {
     guard let batches = producers[stamp.id]?.batches, let last = batches.last else { return .new }
     guard stamp.epoch >= last.epoch else { throw .staleProducer(current: last.epoch) }
     guard stamp.epoch == last.epoch else { return .new }
-    if let known = batches.last(where: { $0.epoch == stamp.epoch && $0.sequence == stamp.sequence }) {
+    if let known = batches.last(where: { $0.epoch == stamp.epoch && $0.sequence == stamp.sequence })
+    {
       guard known.digest == digest else { throw .sequenceReused }
       return .duplicate(known.offsets)
     }

@@ -136,7 +136,8 @@ final class ShardOwner: LogClient {
     case .success(let recovery):
       precondition(
         recovery.summary.tail == shard.tail,
-        "shard \(shard.id) was published at \(shard.tail), its log ends at \(recovery.summary.tail)")
+        "shard \(shard.id) was published at \(shard.tail), its log ends at \(recovery.summary.tail)"
+      )
       state = .open(
         ShardCore(
           shard: shard.id, epoch: services.epoch, recovery: recovery, limits: services.limits))
@@ -189,7 +190,11 @@ final class ShardOwner: LogClient {
       core.takeBack()
       state = .open(core)
     }
-    let applied: Applied = error == .full ? .no : .maybe
+    let applied: Applied
+    switch error {
+    case .full, .fenced, .gone: applied = .no
+    case .device, .damaged: applied = .maybe
+    }
     let failed = waiters
     waiters = []
     for waiter in failed {
