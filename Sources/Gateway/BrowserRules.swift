@@ -1,0 +1,147 @@
+// What web pages may do: foreign origins and rebound names are refused, named origins get CORS.
+import Engine
+import NIOCore
+
+/// A page can make a browser send requests to any address, this machine's loopback too. Three rules keep pages out:
+/// an Origin that is neither this server's nor named is refused; without tokens a Host that is not a loopback name is
+/// refused (DNS rebinding); and form types, which need no preflight, are never taken.
+struct BrowserRules: Sendable {
+  private let origins: Set<String>
+  private let anyOrigin: Bool
+  private let loopbackHostsOnly: Bool
+
+  init(_ configuration: GatewayConfiguration) {
+    origins = Set(configuration.allowedOrigins.map { $0.lowercased() })
+    anyOrigin = configuration.allowedOrigins.contains("*")
+    loopbackHostsOnly = configuration.loopbackHostsOnly
+  }
+
+  /// - Throws: `foreign_host`, `foreign_origin` or `unsupported_media_type`.
+  func admit(_ request: Request) throws(Problem) {
+    let head = request.head
+    if loopbackHostsOnly, !head.authority.isEmpty, !Self.isLoopback(head.authority) {
+      throw Problem(
+        .foreignHost,
+        "Without tokens this server answers to localhost, 127.0.0.1 and [::1] only, not to "
+          + "\(head.authority).",
+        facts: [("host", .text(head.authority))])
+    }
+    for field in head.headers.fields {
+      if field.name == "origin", !isSameOrigin(field.value, head), !isNamed(field.value) {
+        throw Problem(
+          .foreignOrigin, "Pages of \(field.value) may call once the operator names that origin.",
+          facts: [("origin", .text(field.value))])
+      }
+      if field.name == "content-type", Self.isForm(field.value) {
+        throw Problem(
+          .unsupportedMediaType,
+          "A form type is never taken. With curl use --json, or --data-binary and a Content-Type.",
+          facts: [("content_type", .text(field.value)), ("hint", .text("curl --json"))])
+      }
+    }
+  }
+
+  /// Adds what a browser needs to let the page see the answer.
+  func dress(_ headers: Headers, for head: RequestHead) -> Headers {
+    if origins.isEmpty { return headers }
+    var headers = headers
+    headers.fields.append(("vary", "Origin"))
+    guard let origin = head.headers["origin"], isNamed(origin) else { return headers }
+    headers.fields.append(("access-control-allow-origin", origin))
+    headers.fields.append(("access-control-expose-headers", Self.exposedHeaders))
+    return headers
+  }
+
+  /// Adds what a browser asks before a request that a form could not have made.
+  func answerPreflight(_ head: RequestHead, allow: String, into headers: inout Headers) {
+    guard let origin = head.headers["origin"], isNamed(origin),
+      head.headers["access-control-request-method"] != nil
+    else { return }
+    headers.fields.append(("access-control-allow-methods", allow))
+    headers.fields.append(
+      ("access-control-allow-headers", Self.allowedHeaders(head.headers)))
+    headers.fields.append(("access-control-max-age", "7200"))
+    headers.fields.append(("vary", "Access-Control-Request-Headers"))
+    // Chromium asks this before a public page may call a private address.
+    if head.headers["access-control-request-private-network"] == "true" {
+      headers.fields.append(("access-control-allow-private-network", "true"))
+    }
+  }
+
+  static let exposedHeaders =
+    "ETag, Location, Millrace-Cursor, Millrace-Up-To-Date, Request-Id, Retry-After"
+
+  private static let takenHeaders =
+    "Accept, Authorization, Cache-Control, Content-Encoding, Content-Type, Idempotency-Key, "
+    + "If-Match, If-None-Match, Last-Event-ID, Producer-Epoch, Producer-Id, Producer-Seq, "
+    + "Record-Key, Request-Id, Traceparent"
+
+  /// The fixed ones, and those asked for of the families that have no fixed names.
+  private static func allowedHeaders(_ headers: Headers) -> String {
+    guard let asked = headers["access-control-request-headers"] else { return takenHeaders }
+    let families = asked.split(separator: ",").map { $0.trimmed().lowercased() }.filter { name in
+      (name.hasPrefix("record-header-") || name.hasPrefix("ce-"))
+        && name.utf8.allSatisfy { HeaderText.isToken($0) }
+    }
+    return families.isEmpty ? takenHeaders : takenHeaders + ", " + families.joined(separator: ", ")
+  }
+
+  private func isNamed(_ origin: String) -> Bool {
+    anyOrigin || origins.contains(origin.lowercased())
+  }
+
+  private func isSameOrigin(_ origin: String, _ head: RequestHead) -> Bool {
+    origin.lowercased() == (head.isTLS ? "https://" : "http://") + head.authority.lowercased()
+  }
+
+  private static func isForm(_ contentType: String) -> Bool {
+    let type = contentType.prefix { $0 != ";" }.trimmed().lowercased()
+    return type == "application/x-www-form-urlencoded" || type == "multipart/form-data"
+  }
+
+  /// Whether a Host names this machine's loopback: `localhost`, 127.0.0.0/8 or `[::1]`, with any port.
+  static func isLoopback(_ authority: String) -> Bool {
+    var host = authority[...]
+    if host.hasPrefix("[") {
+      guard let close = host.firstIndex(of: "]") else { return false }
+      let rest = host[host.index(after: close)...]
+      return host[...close] == "[::1]" && (rest.isEmpty || isPort(rest))
+    }
+    if let colon = host.firstIndex(of: ":") {
+      guard isPort(host[colon...]) else { return false }
+      host = host[..<colon]
+    }
+    if host.lowercased() == "localhost" { return true }
+    let parts = host.split(separator: ".", omittingEmptySubsequences: false)
+    return parts.count == 4 && parts[0] == "127"
+      && parts.allSatisfy { part in UInt64(decimal: part).map { $0 <= 255 } ?? false }
+  }
+
+  private static func isPort(_ text: Substring) -> Bool {
+    text.first == ":" && text.dropFirst().utf8.allSatisfy { $0 &- 48 < 10 }
+  }
+}
+
+/// Small readers of header values.
+enum HeaderText {
+  /// A character of a token, RFC 9110 §5.6.2.
+  static func isToken(_ byte: UInt8) -> Bool {
+    switch byte {
+    case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+      UInt8(ascii: "A")...UInt8(ascii: "Z"):
+      true
+    default: "!#$%&'*+-.^_`|~".utf8.contains(byte)
+    }
+  }
+}
+
+extension StringProtocol {
+  /// Without spaces and tabs at both ends.
+  func trimmed() -> String {
+    let isBlank = { (byte: UInt8) in byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") }
+    var rest = Substring(self).utf8
+    while let byte = rest.first, isBlank(byte) { rest.removeFirst() }
+    while let byte = rest.last, isBlank(byte) { rest.removeLast() }
+    return String(Substring(rest))
+  }
+}

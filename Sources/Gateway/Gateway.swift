@@ -1,0 +1,86 @@
+// The gateway: what stands behind every connection, and the handlers of each event loop.
+import Engine
+import Logging
+import NIOCore
+import Wire
+
+/// Shared by all event loops. Makes a `GatewayLoop` for each.
+public final class Gateway: Sendable {
+  public let engine: Engine
+  public let configuration: GatewayConfiguration
+  public let clock: any TimeSource
+  public let logger: Logger
+  let router: Router
+  let browserRules: BrowserRules
+  /// Counters of each event loop, summed by `/metrics`.
+  let metrics: GatewayMetrics
+  /// Lines for `/metrics` from outside: the transport's.
+  let otherMetrics: @Sendable () -> [MetricSample]
+
+  public init(
+    engine: Engine, configuration: GatewayConfiguration, clock: any TimeSource, logger: Logger,
+    otherMetrics: @escaping @Sendable () -> [MetricSample]
+  ) {
+    self.engine = engine
+    self.configuration = configuration
+    self.clock = clock
+    self.logger = logger
+    self.otherMetrics = otherMetrics
+    router = Router(Routes.all)
+    browserRules = BrowserRules(configuration)
+    metrics = GatewayMetrics(routes: Routes.all)
+  }
+
+  /// What answers the exchanges of one event loop; to be called there only. Made once for each loop.
+  public func handler(
+    on eventLoop: any EventLoop, executor: any Executor
+  ) -> (any Exchange) -> Void {
+    let loop = GatewayLoop(gateway: self, eventLoop: eventLoop, executor: executor)
+    return { exchange in loop.handle(exchange) }
+  }
+}
+
+/// The handlers' state on one event loop. Touched there only.
+public final class GatewayLoop {
+  let gateway: Gateway
+  let eventLoop: any EventLoop
+  let executor: any Executor
+  let metrics: LoopMetrics
+  let allocator = ByteBufferAllocator()
+  /// Turns records without keys round the shards.
+  var nextShard = 0
+
+  init(gateway: Gateway, eventLoop: any EventLoop, executor: any Executor) {
+    self.gateway = gateway
+    self.eventLoop = eventLoop
+    self.executor = executor
+    metrics = gateway.metrics.makeLoop()
+  }
+
+  var engine: Engine { gateway.engine }
+  var configuration: GatewayConfiguration { gateway.configuration }
+  var limits: RequestLimits { gateway.configuration.limits }
+
+  /// Answers `exchange`, now or later.
+  func handle(_ exchange: any Exchange) {
+    let head = exchange.request
+    let match = gateway.router.match(method: head.method, path: head.path)
+    let request = Request(exchange, match, on: self)
+    do throws(Problem) {
+      try gateway.browserRules.admit(request)
+      switch match.outcome {
+      case .route(let index): try gateway.router.routes[index].handler(request)
+      case .preflight(let allow): request.respondToOptions(allow: allow)
+      case .method(let allow):
+        var problem = Problem(
+          .methodNotAllowed, "\(head.method) is not taken here; these are: \(allow).")
+        problem.headers = [("allow", allow)]
+        throw problem
+      case .none:
+        throw Problem(.notFound, "There is no route for this path; GET /openapi.yaml lists them.")
+      }
+    } catch {
+      request.fail(error)
+    }
+  }
+}

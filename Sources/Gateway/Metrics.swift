@@ -1,0 +1,177 @@
+// What the gateway counts: requests by route and status, and how long appends take. A fixed grid for each event loop.
+import Engine
+import NIOCore
+import Synchronization
+import Wire
+
+/// Counts durations in fixed buckets.
+struct LatencyHistogram: Sendable {
+  /// Upper bounds in microseconds; one more bucket has none.
+  static let bounds = [
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 5_000_000,
+  ]
+  private(set) var buckets = [Int](repeating: 0, count: bounds.count + 1)
+  private(set) var sumMicroseconds = 0
+
+  mutating func record(_ duration: Duration) {
+    let (seconds, attoseconds) = duration.components
+    let microseconds = Int(seconds) * 1_000_000 + Int(attoseconds / 1_000_000_000_000)
+    let bucket = Self.bounds.firstIndex { microseconds <= $0 } ?? Self.bounds.count
+    buckets[bucket] += 1
+    sumMicroseconds += microseconds
+  }
+
+  mutating func add(_ other: LatencyHistogram) {
+    for index in buckets.indices { buckets[index] += other.buckets[index] }
+    sumMicroseconds += other.sumMicroseconds
+  }
+}
+
+/// Counters of one event loop: written there, read by whoever answers `/metrics`, so the lock is all but never contended.
+final class LoopMetrics: Sendable {
+  struct Counts {
+    /// By route (the last is "none"), then by place in `statuses`.
+    var answers: [Int]
+    var appendLatency = LatencyHistogram()
+    var recordsAppended = 0
+    var recordsRead = 0
+  }
+
+  /// Every status the gateway gives, and 0 for any other.
+  static let statuses: [Int] =
+    [0] + Set([200, 201, 204, 304] + ProblemCode.allCases.map(\.row.status)).sorted()
+  private static let places: [UInt8] = {
+    var places = [UInt8](repeating: 0, count: 600)
+    for (place, status) in statuses.enumerated() { places[status] = UInt8(place) }
+    return places
+  }()
+
+  private let routeCount: Int
+  private let counts: Mutex<Counts>
+
+  init(routeCount: Int) {
+    self.routeCount = routeCount
+    counts = Mutex(
+      Counts(answers: [Int](repeating: 0, count: (routeCount + 1) * Self.statuses.count)))
+  }
+
+  func count(route: Int?, status: Int) {
+    let place = Int(Self.places[min(status, Self.places.count - 1)])
+    let cell = (route ?? routeCount) * Self.statuses.count + place
+    counts.withLock { $0.answers[cell] += 1 }
+  }
+
+  func countAppend(records: Int, took duration: Duration) {
+    counts.withLock {
+      $0.recordsAppended += records
+      $0.appendLatency.record(duration)
+    }
+  }
+
+  func countRead(records: Int) { counts.withLock { $0.recordsRead += records } }
+
+  func read() -> Counts { counts.withLock { $0 } }
+}
+
+/// The counters of all event loops.
+final class GatewayMetrics: Sendable {
+  private let routes: [Route]
+  private let loops = Mutex<[LoopMetrics]>([])
+
+  init(routes: [Route]) { self.routes = routes }
+
+  func makeLoop() -> LoopMetrics {
+    let loop = LoopMetrics(routeCount: routes.count)
+    loops.withLock { $0.append(loop) }
+    return loop
+  }
+
+  /// Prometheus text (exposition format 0.0.4) of the gateway's own counters, then of `others`.
+  func write(_ others: [MetricSample], into buffer: inout ByteBuffer) {
+    let all = loops.withLock { $0 }.map { $0.read() }
+    buffer.writeString(
+      "# HELP millrace_http_requests_total Answers by operation and status.\n"
+        + "# TYPE millrace_http_requests_total counter\n")
+    let width = LoopMetrics.statuses.count
+    for route in 0...routes.count {
+      let operation = route < routes.count ? routes[route].operation : "none"
+      for place in 0..<width {
+        let count = all.reduce(0) { $0 + $1.answers[route * width + place] }
+        if count == 0 { continue }
+        buffer.writeString(
+          "millrace_http_requests_total{operation=\"\(operation)\","
+            + "status=\"\(LoopMetrics.statuses[place])\"} \(count)\n")
+      }
+    }
+    writeHistogram(all, into: &buffer)
+    let ownSamples = [
+      MetricSample(
+        "millrace_records_appended_total", .counter, "Records appended and durable.",
+        value: Double(all.reduce(0) { $0 + $1.recordsAppended })),
+      MetricSample(
+        "millrace_records_read_total", .counter, "Records given to readers.",
+        value: Double(all.reduce(0) { $0 + $1.recordsRead })),
+    ]
+    Self.write(samples: ownSamples + others, into: &buffer)
+  }
+
+  private func writeHistogram(_ all: [LoopMetrics.Counts], into buffer: inout ByteBuffer) {
+    var total = LatencyHistogram()
+    for counts in all { total.add(counts.appendLatency) }
+    let name = "millrace_append_duration_seconds"
+    buffer.writeString(
+      "# HELP \(name) From a whole request to its durable answer.\n# TYPE \(name) histogram\n")
+    var sum = 0
+    for (bucket, count) in total.buckets.enumerated() {
+      sum += count
+      let bound =
+        bucket < LatencyHistogram.bounds.count
+        ? String(Double(LatencyHistogram.bounds[bucket]) / 1_000_000) : "+Inf"
+      buffer.writeString("\(name)_bucket{le=\"\(bound)\"} \(sum)\n")
+    }
+    buffer.writeString("\(name)_sum \(Double(total.sumMicroseconds) / 1_000_000)\n")
+    buffer.writeString("\(name)_count \(sum)\n")
+  }
+
+  /// Writes samples, those of one name together under one heading.
+  private static func write(samples: [MetricSample], into buffer: inout ByteBuffer) {
+    var names: [String] = []
+    var byName: [String: [MetricSample]] = [:]
+    for sample in samples {
+      if byName[sample.name] == nil { names.append(sample.name) }
+      byName[sample.name, default: []].append(sample)
+    }
+    for name in names {
+      let group = byName[name]!
+      buffer.writeString(
+        "# HELP \(name) \(group[0].help)\n# TYPE \(name) \(group[0].kind.rawValue)\n")
+      for sample in group {
+        buffer.writeString(name)
+        if !sample.labels.isEmpty {
+          let labels = sample.labels.map { "\($0.name)=\"\(escaped($0.value))\"" }
+          buffer.writeString("{\(labels.joined(separator: ","))}")
+        }
+        buffer.writeString(" \(text(of: sample.value))\n")
+      }
+    }
+  }
+
+  /// Whole numbers without a point, so that counters read as counts.
+  private static func text(of value: Double) -> String {
+    Int(exactly: value).map(String.init) ?? String(value)
+  }
+
+  private static func escaped(_ value: String) -> String {
+    var text = ""
+    for character in value.unicodeScalars {
+      switch character {
+      case "\\": text += "\\\\"
+      case "\"": text += "\\\""
+      case "\n": text += "\\n"
+      default: text.unicodeScalars.append(character)
+      }
+    }
+    return text
+  }
+}
