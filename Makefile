@@ -1,0 +1,50 @@
+# Everything one does with the sources; `make` alone lists it. Debian 12 with Swift 6.3 is enough: the rest is fetched.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+LISTEN ?= 127.0.0.1:8420
+DATA ?= ./data
+SEED ?= 42
+RELEASE := swift build -c release --static-swift-stdlib
+MILLRACE := .build/release/millrace
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+deps: ## the Debian packages that building needs
+	@scripts/deps.sh build
+
+deps-test: ## and those that testing needs, with a Python venv
+	@scripts/deps.sh test
+
+build: deps ## the release build: .build/release/millrace
+	$(RELEASE) --product millrace
+
+run: build ## build and serve on http://127.0.0.1:8420 with ./data
+	$(MILLRACE) serve --data $(DATA) --listen $(LISTEN)
+
+test: deps-test ## everything that must pass
+	scripts/test.sh
+
+sim: deps ## the simulator, from SEED=42
+	MILLRACE_SEED=$(SEED) swift test --filter SimulationTests
+
+tidy: ## what the sources promise beside compiling
+	python3 Tests/test_tidy.py
+	python3 Tests/tidy.py
+
+fmt: ## format the Swift sources
+	scripts/fmt.sh
+
+api: deps-test build ## openapi.yaml against the code and the running server
+	.venv/bin/python -m pytest -q Tests/AcceptanceTests -k openapi
+
+fuzz: deps-test ## the fuzzers, for long
+	scripts/fuzz.sh long
+
+bench: deps-test build ## ours beside the peers': see docs/performance.md
+	bench/run
+
+demo: build ## this machine's package index through a stream, read back and compared
+	python3 scripts/demo.py
+
+.PHONY: help deps deps-test build run test sim tidy fmt api fuzz bench demo

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Everything that must pass, stage after stage, the quick ones first; ends with each runner's closing lines.
+# Usage: scripts/test.sh [STAGE…]   (all of them unless named)
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+closing=()
+failed=()
+
+# stage NAME PATTERN COMMAND…: runs it; the last lines that match PATTERN are its closing lines.
+stage() {
+  local name=$1 pattern=$2 started=$SECONDS code=0
+  shift 2
+  if [ ${#only[@]} -gt 0 ] && [[ " ${only[*]} " != *" $name "* ]]; then return; fi
+  echo "== $name: $*"
+  "$@" 2>&1 | tee "$logs/$name" || code=${PIPESTATUS[0]}
+  local took=$((SECONDS - started)) line
+  line=$(grep -E "$pattern" "$logs/$name" | tail -n 3 || true)
+  closing+=("$(printf '%s (%d s, exit %d)\n%s' "$name" "$took" "$code" "${line:-(it printed no summary)}")")
+  [ "$code" = 0 ] || failed+=("$name")
+}
+
+only=("$@")
+python=.venv/bin/python
+
+stage fmt "format: " scripts/fmt.sh check
+stage tidy "^(tidy:|Ran |OK|FAILED)" sh -c "python3 Tests/test_tidy.py && python3 Tests/tidy.py"
+stage swift "^(✔|✘) Test run|Executed [0-9]+ test|error:" swift test --quiet
+stage build "Compiling|Build|error:" swift build -c release --static-swift-stdlib --product millrace
+stage api " (passed|failed|error)" $python -m pytest -q Tests/AcceptanceTests -k openapi
+stage acceptance " (passed|failed|error)" $python -m pytest -q Tests/AcceptanceTests -k "not openapi"
+stage docs "^doc-test:" $python scripts/doc-test.py README.md docs
+
+echo
+echo "== closing lines"
+printf '%s\n' "${closing[@]}"
+if [ ${#failed[@]} -gt 0 ]; then
+  echo "FAILED: ${failed[*]}"
+  exit 1
+fi
+echo "All stages passed in $SECONDS s."
