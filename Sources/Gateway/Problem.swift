@@ -43,6 +43,7 @@ public enum ProblemCode: String, CaseIterable, Sendable {
   case streamNotFound = "stream_not_found"
   case shardNotFound = "shard_not_found"
   case existsDifferently = "exists_differently"
+  case alreadyExists = "already_exists"
   case revisionMismatch = "revision_mismatch"
   case fixedField = "fixed_field"
   case catalogFull = "catalog_full"
@@ -124,6 +125,7 @@ extension ProblemCode {
     case .streamNotFound: Row(404, "There is no such stream")
     case .shardNotFound: Row(404, "The stream has no such shard")
     case .existsDifferently: Row(409, "It exists with other settings")
+    case .alreadyExists: Row(412, "There is one of this name, and only creating was asked for")
     case .revisionMismatch: Row(412, "It has changed since")
     case .fixedField: Row(409, "The field cannot be changed")
     case .catalogFull: Row(409, "The catalog is full")
@@ -295,6 +297,8 @@ extension Problem {
     switch error {
     case .notFound:
       self.init(.streamNotFound, "There is no stream of this name.")
+    case .alreadyExists:
+      self.init(.alreadyExists, "If-None-Match: * creates only; leave it out to compare.")
     case .existsDifferently(_, let fields):
       self.init(
         .existsDifferently,
