@@ -26,6 +26,19 @@ public struct RequestHead: Sendable {
   public var authority: String
   public var isTLS: Bool
   public var isHTTP2: Bool
+
+  public init(
+    method: String, path: String, query: String? = nil, headers: Headers = Headers(),
+    authority: String = "", isTLS: Bool = false, isHTTP2: Bool = false
+  ) {
+    self.method = method
+    self.path = path
+    self.query = query
+    self.headers = headers
+    self.authority = authority
+    self.isTLS = isTLS
+    self.isHTTP2 = isHTTP2
+  }
 }
 
 /// A piece of a streamed body, encoded once and written to any number of exchanges.

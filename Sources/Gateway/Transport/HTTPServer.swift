@@ -1,0 +1,157 @@
+// The HTTP server: one listening socket, its connections spread over the event loops, and their graceful end.
+import Glibc
+import Logging
+import NIOCore
+import NIOPosix
+import Synchronization
+
+public final class HTTPServer: Sendable {
+  /// Makes a loop's handler, on that loop. Every exchange of the loop's connections is given to it once its body is whole.
+  public typealias HandlerFactory = @Sendable (any EventLoop) -> (any Exchange) -> Void
+
+  public struct Configuration: Sendable {
+    /// An address or a name; IPv6 without brackets.
+    public var host: String
+    /// 0 takes any free port.
+    public var port: Int
+    public var limits = TransportLimits()
+    public var logger: Logger
+    /// Called with a complete head and the body's length, nil if that is not known. An answer is given without the
+    /// body being read; on a request that expects 100-continue its body is then never asked for.
+    public var admit: @Sendable (RequestHead, _ contentLength: Int?) -> Answer? = { _, _ in nil }
+    /// Makes the answer to what never reaches a handler.
+    public var render: @Sendable (TransportProblem, _ requestID: String) -> Answer =
+      TransportProblem.defaultAnswer
+    /// Called after each answer; nil logs nothing.
+    public var accessLog: (@Sendable (AccessRecord) -> Void)?
+
+    public init(host: String, port: Int, logger: Logger) {
+      self.host = host
+      self.port = port
+      self.logger = logger
+    }
+  }
+
+  private let listener: any Channel
+  private let loops: [NIOLoopBound<LoopState>]
+  /// Where the server listens; the port is the real one.
+  public let address: SocketAddress
+
+  private init(listener: any Channel, loops: [NIOLoopBound<LoopState>], address: SocketAddress) {
+    self.listener = listener
+    self.loops = loops
+    self.address = address
+  }
+
+  public var port: Int { address.port ?? 0 }
+
+  /// Listens, and serves on every loop of `group`.
+  /// - Throws: the operating system's refusal to bind, or of the host's name.
+  public static func start(
+    _ configuration: Configuration, on group: any EventLoopGroup,
+    handlers: @escaping HandlerFactory
+  ) async throws -> HTTPServer {
+    let hooks = TransportHooks(
+      admit: configuration.admit, render: configuration.render,
+      accessLog: configuration.accessLog)
+    let eventLoops = Array(group.makeIterator())
+    let limits = configuration.limits
+    var states: [NIOLoopBound<LoopState>] = []
+    for eventLoop in eventLoops {
+      let state = try await eventLoop.submit {
+        let state = LoopState(
+          eventLoop: eventLoop, limits: limits, hooks: hooks, logger: configuration.logger,
+          heldBodyBytesMax: max(limits.heldBodyBytesMax / eventLoops.count, limits.bodyBytesMax),
+          requestIDSeed: randomSeed(), handle: handlers(eventLoop))
+        state.startTicking()
+        return NIOLoopBound(state, eventLoop: eventLoop)
+      }.get()
+      states.append(state)
+    }
+    let byLoop = Dictionary(
+      uniqueKeysWithValues: zip(eventLoops.map { ObjectIdentifier($0) }, states))
+    let listener = try await bind(configuration, group, byLoop)
+    guard let address = listener.localAddress else {
+      preconditionFailure("a listening socket has an address")
+    }
+    return HTTPServer(listener: listener, loops: states, address: address)
+  }
+
+  private static func bind(
+    _ configuration: Configuration, _ group: any EventLoopGroup,
+    _ states: [ObjectIdentifier: NIOLoopBound<LoopState>]
+  ) async throws -> any Channel {
+    let unsentBytes = configuration.limits.unsentBytesMax / 4
+    return try await ServerBootstrap(group: group)
+      .serverChannelOption(.backlog, value: 4096)
+      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .serverChannelOption(.maxMessagesPerRead, value: 64)
+      .serverChannelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          // Out of descriptors: accept again a little later, instead of spinning on a socket that stays readable.
+          try channel.pipeline.syncOperations.addHandler(
+            AcceptBackoffHandler(
+              shouldForwardIOErrorCaught: false, backoffProvider: { _ in .milliseconds(50) }))
+        }
+      }
+      .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+      .childChannelOption(.allowRemoteHalfClosure, value: true)
+      .childChannelOption(.maxMessagesPerRead, value: 1)
+      .childChannelOption(
+        .recvAllocator,
+        value: AdaptiveRecvByteBufferAllocator(minimum: 2048, initial: 2048, maximum: 65536)
+      )
+      .childChannelOption(
+        .writeBufferWaterMark, value: .init(low: unsentBytes, high: unsentBytes + 1)
+      )
+      .childChannelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          guard let state = states[ObjectIdentifier(channel.eventLoop)] else {
+            preconditionFailure("a connection on a foreign loop")
+          }
+          try channel.pipeline.syncOperations.addHandler(Connection(loop: state.value))
+        }
+      }
+      .bind(host: configuration.host, port: configuration.port).get()
+  }
+
+  private static func randomSeed() -> UInt64 {
+    var seed: UInt64 = 0
+    let count = getentropy(&seed, MemoryLayout<UInt64>.size)
+    precondition(count == 0, "the system gives no random bytes")
+    return seed
+  }
+
+  /// What all loops have counted so far.
+  public func counters() async throws -> TransportCounters {
+    var sum = TransportCounters()
+    for loop in loops { sum += try await loop.eventLoop.submit { loop.value.counters }.get() }
+    return sum
+  }
+
+  /// Accepts no more, lets what is in flight finish within `deadline`, then closes every connection.
+  public func drain(within deadline: Duration) async throws {
+    try? await listener.close()
+    let waits = loops.map { loop in
+      let done = loop.eventLoop.makePromise(of: Void.self)
+      loop.eventLoop.execute { loop.value.drain { done.succeed() } }
+      let timer = loop.eventLoop.scheduleTask(in: .nanoseconds(deadline.nanoseconds)) {
+        loop.value.closeAll()
+      }
+      return done.futureResult.always { _ in timer.cancel() }
+    }
+    for wait in waits { try await wait.get() }
+    for loop in loops { try await loop.eventLoop.submit { loop.value.stopTicking() }.get() }
+  }
+
+  /// Raises the soft limit of open files to the hard one. Returns the limit now in force.
+  @discardableResult
+  public static func raiseOpenFilesLimit() -> Int {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 0 }
+    limit.rlim_cur = limit.rlim_max
+    _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    _ = getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    return Int(clamping: limit.rlim_cur)
+  }
+}

@@ -1,0 +1,164 @@
+// What all connections of one event loop share: handlers, counters, the clock's ticks, and who has something to flush.
+import Logging
+import NIOCore
+import Wire
+
+/// One line of an access log.
+public struct AccessRecord: Sendable {
+  public var method: String
+  /// Without the query, which may hold a ticket.
+  public var path: String
+  public var status: Int
+  /// The answer's body, without framing.
+  public var bodyBytes: Int
+  /// From the complete head to the end of the answer.
+  public var duration: Duration
+  public var requestID: String
+}
+
+/// What the transport asks of those who use it; shared by all loops.
+struct TransportHooks: Sendable {
+  var admit: @Sendable (RequestHead, Int?) -> Answer?
+  var render: @Sendable (TransportProblem, String) -> Answer
+  var accessLog: (@Sendable (AccessRecord) -> Void)?
+}
+
+final class LoopState {
+  let eventLoop: any EventLoop
+  let limits: TransportLimits
+  let hooks: TransportHooks
+  let logger: Logger
+  let handle: (any Exchange) -> Void
+  /// The budget of body bytes of this loop alone.
+  let heldBodyBytesMax: Int
+  var counters = TransportCounters()
+  private(set) var isDraining = false
+  /// `date: …` and CRLF.
+  private(set) var dateLine: [UInt8]
+  /// SplitMix64 from a random start repeats no number within 2^64.
+  private var requestIDs: Random
+
+  private(set) var connections: [UInt64: Connection] = [:]
+  private var connectionIDs: UInt64 = 0
+  private var dirty: [Connection] = []
+  private var flushing: [Connection] = []
+  private var isFlushScheduled = false
+
+  private var wheel = TimerWheel<(connection: UInt64, stamp: UInt64)>(slots: 256)
+  private var isTicking = false
+  private let tickNanoseconds: Int64
+  private var whenEmpty: (() -> Void)?
+
+  /// The last chunk of a body.
+  let lastChunk = ByteBuffer(string: "0\r\n\r\n")
+
+  init(
+    eventLoop: any EventLoop, limits: TransportLimits, hooks: TransportHooks, logger: Logger,
+    heldBodyBytesMax: Int, requestIDSeed: UInt64, handle: @escaping (any Exchange) -> Void
+  ) {
+    self.eventLoop = eventLoop
+    self.limits = limits
+    self.hooks = hooks
+    self.logger = logger
+    self.heldBodyBytesMax = heldBodyBytesMax
+    self.handle = handle
+    requestIDs = Random(seed: requestIDSeed)
+    dateLine = DateText.headerLine(secondsSince1970: DateText.now())
+    tickNanoseconds = limits.tick.nanoseconds
+  }
+
+  func nextRequestID() -> UInt64 { requestIDs.next() }
+
+  // MARK: Connections
+
+  func nextConnectionID() -> UInt64 {
+    connectionIDs += 1
+    return connectionIDs
+  }
+
+  func opened(_ connection: Connection) {
+    connections[connection.id] = connection
+    counters.connectionsOpen += 1
+    counters.connectionsTotal += 1
+  }
+
+  func closed(_ connection: Connection) {
+    guard connections.removeValue(forKey: connection.id) != nil else { return }
+    counters.connectionsOpen -= 1
+    if connections.isEmpty { whenEmpty?() }
+  }
+
+  /// Tells every connection to finish what is in flight; `done` is called once none is left.
+  func drain(_ done: @escaping () -> Void) {
+    isDraining = true
+    whenEmpty = { [unowned self] in
+      whenEmpty = nil
+      done()
+    }
+    for connection in Array(connections.values) { connection.drain() }
+    if connections.isEmpty { whenEmpty?() }
+  }
+
+  func closeAll() {
+    for connection in Array(connections.values) { connection.abort() }
+  }
+
+  // MARK: Flushing, once a tick of the loop
+
+  func markDirty(_ connection: Connection) {
+    dirty.append(connection)
+    if isFlushScheduled { return }
+    isFlushScheduled = true
+    eventLoop.assumeIsolated().execute { self.flush() }
+  }
+
+  private func flush() {
+    isFlushScheduled = false
+    swap(&dirty, &flushing)
+    for connection in flushing { connection.flush() }
+    flushing.removeAll(keepingCapacity: true)
+  }
+
+  // MARK: Time
+
+  /// Ticks that `duration` takes, at least one.
+  func ticks(_ duration: Duration) -> UInt64 {
+    UInt64(max(1, (duration.nanoseconds + tickNanoseconds - 1) / tickNanoseconds))
+  }
+
+  var tick: UInt64 { wheel.now }
+
+  func startTicking() {
+    isTicking = true
+    scheduleTick()
+  }
+
+  func stopTicking() { isTicking = false }
+
+  private func scheduleTick() {
+    eventLoop.assumeIsolated().scheduleTask(in: .nanoseconds(tickNanoseconds)) {
+      guard self.isTicking else { return }
+      self.ticked()
+      self.scheduleTick()
+    }
+  }
+
+  /// Calls `connection.due(stamp)` at `tick` or a little later. Returns when that will be.
+  func schedule(_ connection: Connection, stamp: UInt64, at tick: UInt64) -> UInt64 {
+    wheel.add((connection.id, stamp), at: tick)
+  }
+
+  private func ticked() {
+    dateLine = DateText.headerLine(secondsSince1970: DateText.now())
+    for entry in wheel.advance() { connections[entry.connection]?.due(stamp: entry.stamp) }
+  }
+}
+
+extension Duration {
+  /// Saturates at about 292 years.
+  var nanoseconds: Int64 {
+    let (seconds, attoseconds) = components
+    let (whole, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+    return overflow ? .max : whole + attoseconds / 1_000_000_000
+  }
+}
