@@ -36,7 +36,9 @@ let package = Package(
       swiftSettings: hot),
     .target(
       name: "Engine",
-      dependencies: ["Wire", "CSQLite", .product(name: "NIOCore", package: "swift-nio")],
+      dependencies: [
+        "Wire", "CSQLite", "CPlatform", .product(name: "NIOCore", package: "swift-nio"),
+      ],
       swiftSettings: hot),
     .target(
       name: "Gateway",

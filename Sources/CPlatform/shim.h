@@ -1,4 +1,4 @@
-// What Swift cannot say: the processor's CRC32C instruction.
+// What Swift cannot say: the processor's CRC32C instruction, and two calls that glibc hides behind _GNU_SOURCE.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -38,3 +38,10 @@ static inline uint32_t millrace_crc32c(uint32_t crc, const void *bytes, size_t c
   return millrace_crc32c_portable(crc, (const uint8_t *)bytes, count);
 }
 #endif
+
+extern int syncfs(int descriptor);
+static inline int millrace_syncfs(int descriptor) { return syncfs(descriptor); }
+
+extern int prctl(int option, ...);
+// Names the calling thread; the kernel keeps 15 bytes.
+static inline void millrace_name_thread(const char *name) { prctl(15 /* PR_SET_NAME */, name, 0L, 0L, 0L); }

@@ -77,6 +77,18 @@ public struct FrameChunk: Sendable {
     hasOpaque = hasOpaque || frame.flags.contains(.opaque)
   }
 
+  /// Takes records frames that were checked before: all of `buffer`, which holds whole frames from `start` to `end`.
+  public mutating func append(
+    trusted buffer: ByteBuffer, start: Offset, end: Offset, hasOpaque: Bool
+  ) {
+    precondition(isEmpty || start == self.end, "frames at \(start), chunk ends at \(self.end)")
+    if isEmpty { self.start = start }
+    self.end = end
+    buffers.append(buffer)
+    byteCount += buffer.readableBytes
+    self.hasOpaque = self.hasOpaque || hasOpaque
+  }
+
   /// Checks header, payload and order of every frame in `buffer` and takes the whole frames; control frames are
   /// passed over. A frame cut off by the buffer's end is left out; it must not be the first.
   /// - Returns: the bytes taken, so that the caller knows where the next read starts.
