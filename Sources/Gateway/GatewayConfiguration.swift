@@ -20,6 +20,8 @@ public struct RequestLimits: Sendable, Equatable {
 }
 
 public struct GatewayConfiguration: Sendable, Equatable {
+  /// This node, as clients see it: the owner of its shards.
+  public var nodeName = "local"
   public var limits = RequestLimits()
   /// Origins whose pages may call: `https://app.example`, or `*` for any. Empty: CORS is off.
   public var allowedOrigins: [String] = []

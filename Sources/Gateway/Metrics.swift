@@ -34,7 +34,6 @@ final class LoopMetrics: Sendable {
     /// By route (the last is "none"), then by place in `statuses`.
     var answers: [Int]
     var appendLatency = LatencyHistogram()
-    var recordsAppended = 0
     var recordsRead = 0
   }
 
@@ -62,11 +61,8 @@ final class LoopMetrics: Sendable {
     counts.withLock { $0.answers[cell] += 1 }
   }
 
-  func countAppend(records: Int, took duration: Duration) {
-    counts.withLock {
-      $0.recordsAppended += records
-      $0.appendLatency.record(duration)
-    }
+  func countAppend(took duration: Duration) {
+    counts.withLock { $0.appendLatency.record(duration) }
   }
 
   func countRead(records: Int) { counts.withLock { $0.recordsRead += records } }
@@ -107,11 +103,8 @@ final class GatewayMetrics: Sendable {
     writeHistogram(all, into: &buffer)
     let ownSamples = [
       MetricSample(
-        "millrace_records_appended_total", .counter, "Records appended and durable.",
-        value: Double(all.reduce(0) { $0 + $1.recordsAppended })),
-      MetricSample(
         "millrace_records_read_total", .counter, "Records given to readers.",
-        value: Double(all.reduce(0) { $0 + $1.recordsRead })),
+        value: Double(all.reduce(0) { $0 + $1.recordsRead }))
     ]
     Self.write(samples: ownSamples + others, into: &buffer)
   }

@@ -6,6 +6,7 @@ import Wire
 /// Lives on its event loop. A handler that answers later carries it through `confined`.
 final class Request {
   let exchange: any Exchange
+  let head: RequestHead
   let loop: GatewayLoop
   private let match: RouteMatch
   /// When it came, monotonic.
@@ -13,16 +14,16 @@ final class Request {
 
   init(_ exchange: any Exchange, _ match: RouteMatch, on loop: GatewayLoop) {
     self.exchange = exchange
+    head = exchange.request
     self.match = match
     self.loop = loop
     arrived = loop.gateway.clock.monotonic
   }
 
-  var head: RequestHead { exchange.request }
   var engine: Engine { loop.engine }
   var executor: any Executor { loop.executor }
   var limits: RequestLimits { loop.limits }
-  var isHead: Bool { exchange.request.method == "HEAD" }
+  var isHead: Bool { head.method == "HEAD" }
   /// For closures that come back to this event loop.
   var confined: Confined<Request> { Confined(self, to: loop.executor) }
 
@@ -30,7 +31,7 @@ final class Request {
   /// - Throws: `bad_header` when it comes more than once.
   func header(_ name: String) throws(Problem) -> String? {
     var found: String?
-    for field in exchange.request.headers.fields where field.name == name {
+    for field in head.headers.fields where field.name == name {
       guard found == nil else {
         throw Problem(.badHeader, "\(name) comes more than once.", facts: [("header", .text(name))])
       }
@@ -98,9 +99,9 @@ final class Request {
   }
 
   private func text(of range: Range<Int>) -> String {
-    let bytes = exchange.request.path.utf8
+    let bytes = head.path.utf8
     let start = bytes.index(bytes.startIndex, offsetBy: range.lowerBound)
-    return String(exchange.request.path[start..<bytes.index(start, offsetBy: range.count)])
+    return String(head.path[start..<bytes.index(start, offsetBy: range.count)])
   }
 
   // MARK: Query
@@ -108,7 +109,7 @@ final class Request {
   /// The query's parameters.
   /// - Throws: `unknown_field` for a name not in `known`, `bad_parameter` for one that comes twice or is not UTF-8.
   func query(_ known: [String]) throws(Problem) -> Query {
-    guard let raw = exchange.request.query, !raw.isEmpty else { return Query() }
+    guard let raw = head.query, !raw.isEmpty else { return Query() }
     return try Query(raw, known: known)
   }
 
@@ -148,7 +149,7 @@ final class Request {
   }
 
   private func browser(_ headers: Headers) -> Headers {
-    loop.gateway.browserRules.dress(headers, for: exchange.request)
+    loop.gateway.browserRules.dress(headers, for: head)
   }
 
   private func count(_ status: Int) {
@@ -157,10 +158,15 @@ final class Request {
     loop.metrics.count(route: route, status: status)
   }
 
+  /// Counts an append that is durable.
+  func countAppend() {
+    loop.metrics.countAppend(took: loop.gateway.clock.monotonic - arrived)
+  }
+
   /// OPTIONS: what the path takes, and a browser's preflight.
   func respondToOptions(allow: String) {
     var headers = Headers([("allow", allow)])
-    loop.gateway.browserRules.answerPreflight(exchange.request, allow: allow, into: &headers)
+    loop.gateway.browserRules.answerPreflight(head, allow: allow, into: &headers)
     respond(204, headers, nil)
   }
 }

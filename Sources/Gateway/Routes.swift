@@ -3,9 +3,29 @@
 enum Routes {
   static let all: [Route] = streams + records + operation
 
-  static let streams: [Route] = []
+  static let streams: [Route] = [
+    Route("GET", "/v1/streams", "listStreams", StreamHandlers.list),
+    Route("PUT", "/v1/streams/{stream}", "ensureStream", StreamHandlers.ensure),
+    Route("GET", "/v1/streams/{stream}", "getStream", StreamHandlers.get),
+    Route("PATCH", "/v1/streams/{stream}", "changeStream", StreamHandlers.change),
+    Route("DELETE", "/v1/streams/{stream}", "deleteStream", StreamHandlers.delete),
+    Route("POST", "/v1/streams/{stream}:trim", "trimStream", TrimHandlers.trimStream),
+    Route("GET", "/v1/streams/{stream}/shards", "listShards", StreamHandlers.shards),
+    Route("POST", "/v1/streams/{stream}/shards/{shard}:trim", "trimShard", TrimHandlers.trimShard),
+  ]
 
-  static let records: [Route] = []
+  static let records: [Route] = [
+    Route(
+      "POST", "/v1/streams/{stream}/records", "appendToStream", AppendHandlers.appendToStream),
+    Route(
+      "POST", "/v1/streams/{stream}/shards/{shard}/records", "appendToShard",
+      AppendHandlers.appendToShard),
+  ]
 
-  static let operation: [Route] = []
+  static let operation: [Route] = [
+    Route("GET", "/livez", "livez", OperationHandlers.livez),
+    Route("GET", "/readyz", "readyz", OperationHandlers.readyz),
+    Route("GET", "/metrics", "metrics", OperationHandlers.metrics),
+    Route("GET", "/openapi.yaml", "openapi", OperationHandlers.openapi),
+  ]
 }

@@ -1,0 +1,228 @@
+// Appends: from a request to durable records and back to its answer.
+import Engine
+import NIOCore
+import Wire
+
+enum AppendHandlers {
+  /// `POST /v1/streams/{stream}/records`: each record's key chooses its shard.
+  static func appendToStream(_ request: Request) throws(Problem) {
+    try append(request, to: try request.stream(), shard: nil)
+  }
+
+  /// `POST /v1/streams/{stream}/shards/{shard}/records`.
+  static func appendToShard(_ request: Request) throws(Problem) {
+    let stream = try request.stream()
+    try append(request, to: stream, shard: try request.shard(of: stream))
+  }
+
+  private static func append(
+    _ request: Request, to stream: Stream, shard: Shard?
+  ) throws(Problem) {
+    let query = try request.query(["key_pointer"])
+    let headers = try AppendHeaders(request.head.headers)
+    let body = try request.inflated(request.exchange.body, encoding: headers.contentEncoding)
+    let format = AppendFormat(headers)
+    guard body.readableBytes > 0 || format == .binaryEvent else { throw AppendBody.empty }
+    if !format.isSingle { try headers.refuseSingleRecordHeaders(format.name) }
+    let reader = AppendBody(
+      format: format, headers: headers,
+      keyPointer: try keyPointer(query, format, headers), limits: request.limits)
+    let condition = try condition(headers, shard)
+    let extras = try headers.extras(for: body, request.limits)
+    let home = shard ?? home(for: headers, extras, of: stream, request.loop)
+    var sorter = RecordSorter(
+      stream, home: home, isFixed: shard != nil, extras: extras, limits: request.limits,
+      bytesHint: body.readableBytes)
+    try body.withUnsafeReadableBytes { bytes throws(Problem) in
+      try reader.read(bytes, into: &sorter)
+    }
+    send(sorter.finish(), if: condition, for: request)
+  }
+
+  private static func keyPointer(
+    _ query: Query, _ format: AppendFormat, _ headers: AppendHeaders
+  ) throws(Problem) -> JSONPointer? {
+    guard let text = query["key_pointer"] else { return nil }
+    guard format == .json || format == .ndjson else {
+      throw Query.refusal("key_pointer", "It goes with JSON and NDJSON, not \(format.name).")
+    }
+    guard headers.key == nil else {
+      throw Query.refusal("key_pointer", "Record-Key gives the key already.")
+    }
+    guard let pointer = JSONPointer(text) else {
+      throw Query.refusal("key_pointer", "It is a JSON pointer (RFC 6901) such as /user/id.")
+    }
+    return pointer
+  }
+
+  private static func condition(
+    _ headers: AppendHeaders, _ shard: Shard?
+  ) throws(Problem) -> AppendCondition {
+    let tail = try headers.expectedTail()
+    guard shard != nil || tail == nil else {
+      throw AppendHeaders.refusal(
+        "if-match", "It names the tail of one shard: append to …/shards/{shard}/records.")
+    }
+    return AppendCondition(
+      expectedTail: tail, refusesGap: shard != nil && headers.producerID != nil)
+  }
+
+  /// The shard of the records without a key. Each request takes the next; one that may be repeated takes the same
+  /// again, by a hash of what stays the same, so that the shard that remembers it is asked.
+  private static func home(
+    for headers: AppendHeaders, _ extras: FrameExtras, of stream: Stream, _ loop: GatewayLoop
+  ) -> Shard {
+    if stream.shards.count == 1 { return stream.shards[0] }
+    if let key = headers.key { return stream.shard(forKeyHash: KeyHash.xxh64(key)) }
+    if let producer = extras.producer {
+      return stream.shard(forKeyHash: KeyHash.xxh64(producer.id, seed: producer.sequence))
+    }
+    if let key = extras.idempotencyKey { return stream.shard(forKeyHash: KeyHash.xxh64(key)) }
+    loop.nextShard &+= 1
+    return stream.shards[Int(UInt(bitPattern: loop.nextShard) % UInt(stream.shards.count))]
+  }
+
+  private static func send(
+    _ drafts: consuming [(shard: Shard, draft: FrameDraft)], if condition: AppendCondition,
+    for request: Request
+  ) {
+    let confined = request.confined
+    guard drafts.count > 1 else {
+      let index = drafts[0].shard.index
+      return request.engine.append(
+        drafts[0].draft, to: drafts[0].shard, if: condition, on: request.executor
+      ) {
+        switch $0 {
+        case .success(let appended): answer(confined.value, appended, shard: index)
+        case .failure(let error): confined.value.fail(Problem(error))
+        }
+      }
+    }
+    let join = Confined(
+      AppendJoin(request, shards: drafts.map(\.shard.index)), to: request.executor)
+    for (place, (shard, draft)) in drafts.enumerated() {
+      request.engine.append(draft, to: shard, if: condition, on: request.executor) {
+        join.value.receive($0, at: place)
+      }
+    }
+  }
+
+  private static func answer(_ request: Request, _ appended: Appended, shard: Int) {
+    let count = appended.offsets.upperBound.distance(from: appended.offsets.lowerBound)
+    request.countAppend()
+    var buffer = request.loop.allocator.buffer(capacity: 128)
+    AppendAnswer.writeHead(count: count, isDuplicate: appended.isDuplicate, into: &buffer)
+    AppendAnswer.writeRange(shard: shard, appended.offsets, into: &buffer)
+    buffer.writeStaticString("]}")
+    request.respond(200, Request.json, buffer)
+  }
+}
+
+/// `{"appended":2,"duplicate":false,"ranges":[{"shard":0,"start":"1044","end":"1046"}]}`, by hand: the hottest answer.
+enum AppendAnswer {
+  static func writeHead(count: Int, isDuplicate: Bool, into buffer: inout ByteBuffer) {
+    buffer.writeStaticString("{\"appended\":")
+    JSONText.writeDecimal(UInt64(count), into: &buffer)
+    buffer.writeStaticString(isDuplicate ? ",\"duplicate\":true" : ",\"duplicate\":false")
+    buffer.writeStaticString(",\"ranges\":[")
+  }
+
+  static func writeRange(shard: Int, _ offsets: Range<Offset>, into buffer: inout ByteBuffer) {
+    buffer.writeStaticString("{\"shard\":")
+    JSONText.writeDecimal(UInt64(shard), into: &buffer)
+    buffer.writeStaticString(",\"start\":")
+    JSONText.writeDecimalString(offsets.lowerBound.rawValue, into: &buffer)
+    buffer.writeStaticString(",\"end\":")
+    JSONText.writeDecimalString(offsets.upperBound.rawValue, into: &buffer)
+    buffer.writeStaticString("}")
+  }
+}
+
+/// Waits for the shards of one request and answers for all of them.
+final class AppendJoin {
+  private let request: Request
+  private let shards: [Int]
+  private var results: [Result<Appended, AppendError>?]
+  private var missing: Int
+
+  init(_ request: Request, shards: [Int]) {
+    self.request = request
+    self.shards = shards
+    results = Array(repeating: nil, count: shards.count)
+    missing = shards.count
+  }
+
+  func receive(_ result: Result<Appended, AppendError>, at place: Int) {
+    precondition(results[place] == nil, "shard \(shards[place]) answered twice")
+    results[place] = result
+    missing -= 1
+    if missing == 0 { answer(results.map { $0! }) }
+  }
+
+  private func answer(_ results: [Result<Appended, AppendError>]) {
+    var appended: [(shard: Int, appended: Appended)] = []
+    var problems: [(shard: Int, problem: Problem)] = []
+    for (shard, result) in zip(shards, results) {
+      switch result {
+      case .success(let one): appended.append((shard, one))
+      case .failure(let error): problems.append((shard, Problem(error)))
+      }
+    }
+    guard problems.isEmpty else { return request.fail(problem(appended, problems)) }
+    var buffer = request.loop.allocator.buffer(capacity: 64 + 64 * appended.count)
+    var count = 0
+    for (_, one) in appended {
+      count += one.offsets.upperBound.distance(from: one.offsets.lowerBound)
+    }
+    request.countAppend()
+    AppendAnswer.writeHead(
+      count: count, isDuplicate: appended.allSatisfy(\.appended.isDuplicate), into: &buffer)
+    for (place, (shard, one)) in appended.enumerated() {
+      if place > 0 { buffer.writeStaticString(",") }
+      AppendAnswer.writeRange(shard: shard, one.offsets, into: &buffer)
+    }
+    buffer.writeStaticString("]}")
+    request.respond(200, Request.json, buffer)
+  }
+
+  /// One problem for all: that of the shards if nothing was appended anywhere, else `partly_applied`.
+  private func problem(
+    _ appended: [(shard: Int, appended: Appended)], _ problems: [(shard: Int, problem: Problem)]
+  ) -> Problem {
+    let isUntouched = appended.isEmpty && problems.allSatisfy { $0.problem.applied == .no }
+    var problem: Problem
+    if isUntouched {
+      // What the client must mend comes before what passes by itself.
+      problem = (problems.first { !$0.problem.retryable } ?? problems[0]).problem
+    } else {
+      problem = Problem(
+        .partlyApplied,
+        "\(appended.count) of \(shards.count) shards took their records; send the same request "
+          + "again under the same producer fields or idempotency key.",
+        applied: .maybe)
+    }
+    problem.facts.append(("shards", .json(Self.list(appended, problems))))
+    return problem
+  }
+
+  private static func list(
+    _ appended: [(shard: Int, appended: Appended)], _ problems: [(shard: Int, problem: Problem)]
+  ) -> String {
+    let texts =
+      appended.map { shard, one in
+        (
+          shard,
+          "{\"shard\":\(shard),\"applied\":\"yes\",\"start\":\"\(one.offsets.lowerBound)\","
+            + "\"end\":\"\(one.offsets.upperBound)\"}"
+        )
+      }
+      + problems.map { shard, problem in
+        (
+          shard,
+          "{\"shard\":\(shard),\"applied\":\"\(problem.applied.rawValue)\","
+            + "\"code\":\"\(problem.code.rawValue)\"}"
+        )
+      }
+    return "[" + texts.sorted { $0.0 < $1.0 }.map(\.1).joined(separator: ",") + "]"
+  }
+}
