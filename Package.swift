@@ -63,5 +63,6 @@ let package = Package(
       name: "GatewayTests",
       dependencies: ["Gateway", .product(name: "NIOEmbedded", package: "swift-nio")],
       swiftSettings: house),
+    .testTarget(name: "CommandTests", dependencies: ["millrace"], swiftSettings: house),
   ]
 )
