@@ -67,5 +67,6 @@ let package = Package(
         .product(name: "NIOPosix", package: "swift-nio"),
       ],
       swiftSettings: house),
+    .testTarget(name: "CommandTests", dependencies: ["millrace"], swiftSettings: house),
   ]
 )

@@ -1,0 +1,64 @@
+// Every setting of the server, in the order in which help shows them.
+import Logging
+
+extension Setting {
+  static let all: [Setting] = [
+    .path("data", "The directory that holds everything; made if it is not there.", \.data),
+    .address("listen", "Where to listen. Port 0 takes any free one.", \.listen),
+    .path("tls-cert", "The server's certificate chain (PEM): speak TLS only.", \.tlsCert),
+    .path("tls-key", "The private key of the certificate (PEM).", \.tlsKey),
+    .path(
+      "tls-client-ca", "Admit only clients with a certificate signed by one of these (PEM).",
+      \.tlsClientCA),
+    .toggle(
+      "insecure", "Listen beyond this machine although anyone who connects may do everything.",
+      \.insecure),
+    .toggle(
+      "truncate-damaged",
+      "Where a log is damaged, drop what lies behind the damage, say what, and start.",
+      \.truncateDamaged),
+    .count(
+      "loops", "Event loops, and lanes to the disk [one for each core].", \.loops, in: 1...256),
+    .count(
+      "connections-max", "Connections at a time; more are refused.", \.connectionsMax,
+      in: 1...1_000_000),
+    .bytes(
+      "record-bytes-max", "The largest record, with key and headers.", \.recordBytesMax,
+      in: 1...64 << 20),
+    .bytes(
+      "body-bytes-max", "The largest request body, inflated.", \.bodyBytesMax, in: 1...64 << 20),
+    .count(
+      "batch-records-max", "Records in one append.", \.batchRecordsMax, in: 1...1_000_000),
+    .bytes(
+      "header-bytes-max", "The largest head of a request.", \.headerBytesMax,
+      in: 1 << 10...1 << 20),
+    .list(
+      "cors-origins", "ORIGIN,…",
+      "Web pages' origins that may use this server; * for every page.", \.corsOrigins
+    ) { origin throws(Refusal) in
+      let isOrigin =
+        origin == "*"
+        || ["http://", "https://"].contains {
+          origin.hasPrefix($0) && origin.count > $0.count
+            && !origin.dropFirst($0.count).contains("/")
+        }
+      if !isOrigin {
+        throw Refusal(
+          reason: "\"\(origin)\" is not a web page's origin",
+          remedy: "Write it as a browser sends it, as in https://app.example.org.")
+      }
+    },
+    .duration(
+      "stop-timeout", "After SIGTERM, how long requests in flight may take to finish.",
+      \.stopTimeout, in: .zero ... .seconds(3600)),
+    .choice("log-level", "How much to log.", \.logLevel),
+    .choice("log-format", "How log lines look, on standard error.", \.logFormat),
+  ]
+
+  static func named(_ name: String) -> Setting {
+    guard let setting = all.first(where: { $0.name == name }) else {
+      preconditionFailure("no setting is called \(name)")
+    }
+    return setting
+  }
+}
