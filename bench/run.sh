@@ -4,5 +4,5 @@ set -eu
 cd "$(dirname "$0")"
 sh ./deps.sh
 swift build -c release --product load >&2
-[ -n "${MILLRACE:-}" ] || (cd .. && swift build -c release --product millrace >&2)
+[ -n "${MILLRACE:-}" ] || (cd .. && make build >&2)
 exec python3 run.py "$@"

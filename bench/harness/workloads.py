@@ -119,17 +119,18 @@ def batch() -> Report:
             with_streams(10, lambda s: loads.append(
                 s, cores=both, connections=connections, batch=100, record_bytes=256)))
 
-    def nats(sync: str, window: int, streams: int) -> Contender:
+    def nats(sync: str, streams: int, connections: int) -> Contender:
         name = "always" if sync == "always" else "default"
         return (
-            f"JetStream R1 {name}, window {window}, {streams} stream(s)",
+            f"JetStream R1 {name}, {streams} stream(s), {connections} connection(s)",
             lambda: Nats(sync, cores=both),
             lambda s: loads.jetstream(
-                s, cores=both, window=window, streams=streams, record_bytes=256))
+                s, cores=both, window=1000, streams=streams, connections=connections,
+                record_bytes=256))
 
     contenders = [
-        ours(1, 16), ours(2, 16), ours(2, 64), nats("2m", 1000, 1), nats("2m", 4000, 1),
-        nats("2m", 4000, 10), nats("always", 1000, 1)]
+        ours(1, 16), ours(2, 16), ours(2, 64), nats("2m", 1, 1), nats("2m", 4, 1),
+        nats("2m", 10, 4), nats("always", 10, 4)]
     interleave(report, contenders)
     labels = [label for label, _, _ in contenders]
     report.rates(labels, None, records=True)

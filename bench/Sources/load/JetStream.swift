@@ -49,6 +49,16 @@ final class NATSConnection {
   /// Waits for something to read, or room to write if anything is unsent, then reads.
   func fill(milliseconds: CInt) {
     guard waitReady(descriptor, writing: hasUnsent, milliseconds: milliseconds) else { return }
+    receive()
+  }
+
+  /// What `poll` is to wait for.
+  var interest: pollfd {
+    pollfd(fd: descriptor, events: Int16(POLLIN | (hasUnsent ? POLLOUT : 0)), revents: 0)
+  }
+
+  /// Reads what is there.
+  func receive() {
     if start > 0 {
       memmove(input, input + start, end - start)
       end -= start
@@ -94,20 +104,69 @@ final class NATSConnection {
   }
 }
 
+/// One connection's share of the window: a slot, named by the reply subject, for each message on its way.
+private struct AckedPublisher {
+  let connection: NATSConnection
+  private let payload: [UInt8]
+  private let subjects: [[UInt8]]
+  private let replies: [[UInt8]]
+  private var startedAt: [UInt64]
+  private var free: [Int]
+  private var nextSubject = 0
+
+  init(_ connection: NATSConnection, window: Int, streams: [Int], record: [UInt8]) {
+    self.connection = connection
+    payload = Array(" \(record.count)\r\n".utf8) + record + [13, 10]
+    subjects = streams.map { Array("PUB s\($0)".utf8) }
+    // A connection's inbox is its first stream's: no two connections share one.
+    replies = (0..<window).map { Array(" _I\(streams[0]).\($0)".utf8) }
+    startedAt = [UInt64](repeating: 0, count: window)
+    free = Array(0..<window)
+    connection.write("SUB _I\(streams[0]).* 1\r\n")
+  }
+
+  mutating func publish(at time: UInt64) {
+    while let slot = free.popLast() {
+      connection.output.append(contentsOf: subjects[nextSubject])
+      connection.output.append(contentsOf: replies[slot])
+      connection.output.append(contentsOf: payload)
+      startedAt[slot] = time
+      nextSubject = nextSubject + 1 == subjects.count ? 0 : nextSubject + 1
+    }
+    connection.flush()
+  }
+
+  /// Takes the acks that have arrived; ends the program at one that is none.
+  mutating func receive(_ acknowledged: (_ startedAt: UInt64) -> Void) {
+    connection.receive()
+    while let message = connection.nextMessage() {
+      var slot = 0
+      let dot = message.subject.firstIndex(of: UInt8(ascii: "."))!
+      for byte in message.subject[(dot + 1)...] { slot = slot * 10 + Int(byte &- 48) }
+      let ack = message.payload
+      guard let start = ack.baseAddress, memmem(start, ack.count, "\"seq\":", 6) != nil,
+        memmem(start, ack.count, "\"error\"", 7) == nil
+      else { fail("no ack: \(String(decoding: ack, as: UTF8.self))") }
+      acknowledged(startedAt[slot])
+      free.append(slot)
+    }
+  }
+}
+
 enum JetStreamAppend {
   static func run(_ options: Options) -> Report {
-    let windowMessages = options.integer("window", 64)
     let streams = options.integer("streams", 1)
+    let connections = min(options.integer("connections", 1), streams)
+    let messages = options.integer("window", 64) / connections
+    let port = options.integer("port")
     let record = Payload.record(bytes: options.integer("record-bytes", 1024))
-    let connection = NATSConnection(port: options.integer("port"))
-    makeStreams(streams, on: connection)
+    makeStreams(streams, on: NATSConnection(port: port))
+    var publishers = (0..<connections).map { index in
+      AckedPublisher(
+        NATSConnection(port: port), window: messages,
+        streams: Array(stride(from: index, to: streams, by: connections)), record: record)
+    }
 
-    let payload = Array(" \(record.count)\r\n".utf8) + record + [13, 10]
-    let replies = (0..<windowMessages).map { Array(" _I.\($0)".utf8) }
-    let subjects = (0..<streams).map { Array("PUB s\($0)".utf8) }
-    var startedAt = [UInt64](repeating: 0, count: windowMessages)
-    var free = Array(0..<windowMessages)
-    var nextStream = 0
     var latency = Histogram()
     var acknowledged = 0
     var window = Window(options)
@@ -117,23 +176,15 @@ enum JetStreamAppend {
         latency = Histogram()
         acknowledged = 0
       }
-      while let slot = free.popLast() {
-        connection.output.append(contentsOf: subjects[nextStream])
-        connection.output.append(contentsOf: replies[slot])
-        connection.output.append(contentsOf: payload)
-        startedAt[slot] = time
-        nextStream = nextStream + 1 == streams ? 0 : nextStream + 1
-      }
-      connection.flush()
-      connection.fill(milliseconds: 1000)
+      for index in publishers.indices { publishers[index].publish(at: time) }
+      var interests = publishers.map(\.connection.interest)
+      poll(&interests, nfds_t(interests.count), 1000)
       time = now()
-      while let message = connection.nextMessage() {
-        var slot = 0
-        for byte in message.subject[3...] { slot = slot * 10 + Int(byte &- 48) }
-        check(message.payload)
-        latency.record(time - startedAt[slot])
-        acknowledged += 1
-        free.append(slot)
+      for index in publishers.indices where interests[index].revents != 0 {
+        publishers[index].receive { startedAt in
+          latency.record(time - startedAt)
+          acknowledged += 1
+        }
       }
     }
     var report = Report()
@@ -146,20 +197,14 @@ enum JetStreamAppend {
     return report
   }
 
-  private static func check(_ ack: UnsafeRawBufferPointer) {
-    guard let start = ack.baseAddress, memmem(start, ack.count, "\"seq\":", 6) != nil,
-      memmem(start, ack.count, "\"error\"", 7) == nil
-    else { fail("no ack: \(String(decoding: ack, as: UTF8.self))") }
-  }
-
   private static func makeStreams(_ count: Int, on connection: NATSConnection) {
-    connection.write("SUB _I.* 1\r\n")
+    connection.write("SUB _M 1\r\n")
     for stream in 0..<count {
       let configuration =
         "{\"name\":\"s\(stream)\",\"subjects\":[\"s\(stream)\"],\"storage\":\"file\","
         + "\"num_replicas\":1,\"retention\":\"limits\",\"discard\":\"old\"}"
       connection.write(
-        "PUB $JS.API.STREAM.CREATE.s\(stream) _I.0 \(configuration.utf8.count)\r\n"
+        "PUB $JS.API.STREAM.CREATE.s\(stream) _M \(configuration.utf8.count)\r\n"
           + "\(configuration)\r\n")
     }
     var made = 0
