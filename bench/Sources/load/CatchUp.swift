@@ -146,18 +146,14 @@ enum CatchUp {
     return report
   }
 
-  /// Sums in bytes of 64 lanes at a time, which the compiler makes vector instructions of.
   private static func lineEnds(_ bytes: UnsafeRawBufferPointer) -> Int {
+    guard var position = bytes.baseAddress else { return 0 }
+    let end = position + bytes.count
     var total = 0
-    var position = 0
-    while bytes.count - position >= 64 {
-      let block = bytes.loadUnaligned(fromByteOffset: position, as: SIMD64<UInt8>.self)
-      let ones = SIMD64<UInt8>(repeating: 1)
-      let matches = SIMD64<UInt8>(repeating: 0).replacing(with: ones, where: block .== 10)
-      total += Int(matches.wrappedSum())
-      position += 64
+    while let found = memchr(position, 10, end - position) {
+      total += 1
+      position = UnsafeRawPointer(found) + 1
     }
-    for byte in bytes[position...] where byte == 10 { total += 1 }
     return total
   }
 }
