@@ -41,8 +41,8 @@ api: deps-test build ## openapi.yaml against the code and the running server
 fuzz: deps-test ## the fuzzers, for long
 	scripts/fuzz.sh long
 
-bench: deps-test build ## ours beside the peers': see docs/performance.md
-	bench/run
+bench: deps ## ours beside the peers': see docs/performance.md
+	bench/run.sh all
 
 demo: build ## this machine's package index through a stream, read back and compared
 	python3 scripts/demo.py
