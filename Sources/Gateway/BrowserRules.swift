@@ -16,29 +16,45 @@ struct BrowserRules: Sendable {
     loopbackHostsOnly = configuration.loopbackHostsOnly
   }
 
+  /// - Parameter checkedHost: the last Host that was found to be loopback: most requests name the same.
   /// - Throws: `foreign_host`, `foreign_origin` or `unsupported_media_type`.
-  func admit(_ request: Request) throws(Problem) {
-    let head = request.head
-    if loopbackHostsOnly, !head.authority.isEmpty, !Self.isLoopback(head.authority) {
+  func admit(_ head: RequestHead, checkedHost: inout String) throws(Problem) {
+    if loopbackHostsOnly, head.authority != checkedHost { try checkHost(head, &checkedHost) }
+    for (name, value) in head.headers.fields {
+      switch name.utf8.count {
+      case 6 where name == "origin": try checkOrigin(value, head)
+      case 12 where name == "content-type": try checkType(value)
+      default: break
+      }
+    }
+  }
+
+  /// HTTP/1.0 may come without a Host; no browser speaks it.
+  private func checkHost(_ head: RequestHead, _ checkedHost: inout String) throws(Problem) {
+    guard head.authority.isEmpty || Self.isLoopback(head.authority) else {
       throw Problem(
         .foreignHost,
         "Without tokens this server answers to localhost, 127.0.0.1 and [::1] only, not to "
           + "\(head.authority).",
         facts: [("host", .text(head.authority))])
     }
-    for field in head.headers.fields {
-      if field.name == "origin", !isSameOrigin(field.value, head), !isNamed(field.value) {
-        throw Problem(
-          .foreignOrigin, "Pages of \(field.value) may call once the operator names that origin.",
-          facts: [("origin", .text(field.value))])
-      }
-      if field.name == "content-type", Self.isForm(field.value) {
-        throw Problem(
-          .unsupportedMediaType,
-          "A form type is never taken. With curl use --json, or --data-binary and a Content-Type.",
-          facts: [("content_type", .text(field.value)), ("hint", .text("curl --json"))])
-      }
+    checkedHost = head.authority
+  }
+
+  private func checkOrigin(_ origin: String, _ head: RequestHead) throws(Problem) {
+    guard isSameOrigin(origin, head) || isNamed(origin) else {
+      throw Problem(
+        .foreignOrigin, "Pages of \(origin) may call once the operator names that origin.",
+        facts: [("origin", .text(origin))])
     }
+  }
+
+  private func checkType(_ contentType: String) throws(Problem) {
+    guard contentType != "application/json", Self.isForm(contentType) else { return }
+    throw Problem(
+      .unsupportedMediaType,
+      "A form type is never taken. With curl use --json, or --data-binary and a Content-Type.",
+      facts: [("content_type", .text(contentType)), ("hint", .text("curl --json"))])
   }
 
   /// Adds what a browser needs to let the page see the answer.

@@ -49,6 +49,7 @@ public final class GatewayLoop {
   let allocator = ByteBufferAllocator()
   /// Turns records without keys round the shards.
   var nextShard = 0
+  private var checkedHost = ""
 
   init(gateway: Gateway, eventLoop: any EventLoop, executor: any Executor) {
     self.gateway = gateway
@@ -67,7 +68,7 @@ public final class GatewayLoop {
     let match = gateway.router.match(method: head.method, path: head.path)
     let request = Request(exchange, match, on: self)
     do throws(Problem) {
-      try gateway.browserRules.admit(request)
+      try gateway.browserRules.admit(head, checkedHost: &checkedHost)
       switch match.outcome {
       case .route(let index): try gateway.router.routes[index].handler(request)
       case .preflight(let allow): request.respondToOptions(allow: allow)

@@ -28,7 +28,7 @@ struct LatencyHistogram: Sendable {
   }
 }
 
-/// Counters of one event loop: written there, read by whoever answers `/metrics`, so the lock is all but never contended.
+/// Counters of one event loop: written there, read by whoever answers `/metrics`. The lock is hardly ever contended.
 final class LoopMetrics: Sendable {
   struct Counts {
     /// By route (the last is "none"), then by place in `statuses`.

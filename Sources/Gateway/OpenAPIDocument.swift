@@ -1,6 +1,1161 @@
-// The contract in OpenAPI, as `GET /openapi.yaml` gives it.
+// The contract in OpenAPI, as `GET /openapi.yaml` gives it: made from openapi.yaml by scripts/embed-openapi.py.
+// swift-format-ignore-file
 import NIOCore
 
 enum OpenAPIDocument {
-  static let bytes = ByteBuffer(string: "")
+  static let bytes = ByteBuffer(string: text)
+
+  static let text = ##"""
+    openapi: 3.1.0
+    info:
+      title: Millrace
+      version: "1"
+      summary: Durable, partitioned event streams that need nothing but HTTP.
+      description: |
+        Streams are cut into shards; a shard numbers its records 0, 1, 2, … without holes. A record is a
+        JSON value, kept byte for byte, or opaque bytes with their content type; it may have a key and
+        headers.
+
+        **Shard of a record.** `xxh64(key, seed 0)` (XXH64 of the key's UTF-8 bytes, as its specification
+        at github.com/Cyan4973/xxHash has it) is a 64-bit number; the shard's index is the high 64 bits of
+        `hash × shards`. So shard 0 has the lowest hashes; `GET …/shards` gives each one's `key_range`.
+
+        **Numbers.** Offsets, byte counts, epochs and sequences are decimal strings. Durations are `500ms`,
+        `30s`, `5m`, `2h`, `7d`. Times are RFC 3339 in UTC with milliseconds.
+
+        **Methods.** HEAD is taken wherever GET is, and answers with the headers alone. OPTIONS on any path
+        answers 204 with `Allow`, and a browser's preflight where origins are named. Another method is 405.
+
+        **Strictness.** A query parameter or body field that is not listed here is refused, and nothing is
+        half-applied.
+
+        **Failures.** Every failure is an `application/problem+json` document (RFC 9457). Beside those
+        listed for an operation any of them may answer with the statuses of a server in trouble (500, 503,
+        507), of limits (408, 413, 414, 431, 429), of HTTP itself (400, 405, 417, 501, 505), and 403 to web
+        pages. `x-problem-codes` lists every code. `applied` tells whether the request took effect.
+
+        **Browsers.** Form types (`application/x-www-form-urlencoded`, `multipart/form-data`) are never
+        taken. A foreign `Origin` is refused unless the operator named it, and without tokens so is a
+        `Host` that is not loopback.
+
+        **Every answer** has a `Request-Id`: the client's own if it sent a sane one.
+      license: { name: Apache-2.0, identifier: Apache-2.0 }
+    servers:
+      - url: /
+    tags:
+      - { name: streams, description: "Streams and their shards." }
+      - { name: records, description: "Appending and reading." }
+      - { name: operation, description: "For those who run the server." }
+
+    paths:
+      /v1/streams:
+        get:
+          operationId: listStreams
+          tags: [streams]
+          summary: Lists streams by name.
+          parameters:
+            - $ref: "#/components/parameters/pageSize"
+            - $ref: "#/components/parameters/pageToken"
+            - name: prefix
+              in: query
+              description: Only streams whose names begin so.
+              schema: { type: string }
+              example: orders
+          responses:
+            "200":
+              description: A page of streams, in name order.
+              content:
+                application/json:
+                  schema:
+                    type: object
+                    required: [items, next_page_token]
+                    additionalProperties: false
+                    properties:
+                      items:
+                        type: array
+                        items: { $ref: "#/components/schemas/Stream" }
+                      next_page_token: { $ref: "#/components/schemas/NextPageToken" }
+            "400": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
+      /v1/streams/{stream}:
+        parameters:
+          - $ref: "#/components/parameters/stream"
+        put:
+          operationId: ensureStream
+          tags: [streams]
+          summary: Makes the stream, or makes sure that it is so already.
+          description: |
+            Every field may be left out. If the stream exists, only the fields given are compared:
+            `exists_differently` (409) says which differ. `If-None-Match: *` makes it only, and is refused
+            with `already_exists` (412) if it is there. `If-Match` goes with PATCH.
+          parameters:
+            - name: If-None-Match
+              in: header
+              description: "`*`: create only."
+              schema: { const: "*" }
+          requestBody:
+            required: false
+            content:
+              application/json:
+                schema: { $ref: "#/components/schemas/StreamSettings" }
+                example:
+                  { shards: 4, retention: { age: 7d, bytes: "50000000000" }, labels: { team: a } }
+          responses:
+            "200":
+              description: It exists and is so.
+              headers: { ETag: { $ref: "#/components/headers/ETag" } }
+              content: &stream
+                application/json:
+                  schema: { $ref: "#/components/schemas/Stream" }
+            "201":
+              description: It was made.
+              headers:
+                ETag: { $ref: "#/components/headers/ETag" }
+                Location:
+                  description: The stream's path.
+                  schema: { type: string }
+              content: *stream
+            "400": { $ref: "#/components/responses/Problem" }
+            "409": { $ref: "#/components/responses/Problem" }
+            "412": { $ref: "#/components/responses/Problem" }
+            "415": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+        get:
+          operationId: getStream
+          tags: [streams]
+          summary: Shows the stream.
+          parameters:
+            - $ref: "#/components/parameters/ifNoneMatch"
+          responses:
+            "200":
+              description: The stream.
+              headers: { ETag: { $ref: "#/components/headers/ETag" } }
+              content: *stream
+            "304":
+              description: It is still as `If-None-Match` says.
+              headers: { ETag: { $ref: "#/components/headers/ETag" } }
+            "400": { $ref: "#/components/responses/Problem" }
+            "404": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+        patch:
+          operationId: changeStream
+          tags: [streams]
+          summary: Changes the stream by a JSON merge patch (RFC 7396).
+          description: |
+            A label given as null is removed. `retention.age` and `retention.bytes` given as null mean no
+            limit. `shards` is fixed: another number is 409 `fixed_field`.
+          parameters:
+            - $ref: "#/components/parameters/ifMatchStream"
+          requestBody:
+            required: false
+            content:
+              application/merge-patch+json:
+                schema: { $ref: "#/components/schemas/StreamPatch" }
+                example: { retention: { age: 30d } }
+              application/json:
+                schema: { $ref: "#/components/schemas/StreamPatch" }
+                example: { labels: { team: null, tier: gold } }
+          responses:
+            "200":
+              description: The stream as it is now.
+              headers: { ETag: { $ref: "#/components/headers/ETag" } }
+              content: *stream
+            "400": { $ref: "#/components/responses/Problem" }
+            "404": { $ref: "#/components/responses/Problem" }
+            "409": { $ref: "#/components/responses/Problem" }
+            "412": { $ref: "#/components/responses/Problem" }
+            "415": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+        delete:
+          operationId: deleteStream
+          tags: [streams]
+          summary: Deletes the stream and its records.
+          description: |
+            A stream made again under the name has a new `incarnation` and shares nothing with the old one.
+          parameters:
+            - $ref: "#/components/parameters/ifMatchStream"
+            - name: force
+              in: query
+              description: Delete it even while something needs it. Nothing can, in this version.
+              schema: { type: boolean, default: false }
+          responses:
+            "204": { description: It is gone. }
+            "400": { $ref: "#/components/responses/Problem" }
+            "404": { $ref: "#/components/responses/Problem" }
+            "412": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
+      /v1/streams/{stream}:trim:
+        parameters:
+          - $ref: "#/components/parameters/stream"
+        post:
+          operationId: trimStream
+          tags: [streams]
+          summary: Drops the records of every shard that are older than a time.
+          requestBody:
+            required: true
+            content:
+              application/json:
+                schema:
+                  type: object
+                  required: [before]
+                  additionalProperties: false
+                  properties:
+                    before:
+                      description: "`@TIME`, or `tail` for all there are."
+                      anyOf:
+                        - { $ref: "#/components/schemas/AtTime" }
+                        - { const: tail }
+                example: { before: "@2026-01-01T00:00:00Z" }
+          responses:
+            "200":
+              description: Where each shard begins now.
+              content:
+                application/json:
+                  schema:
+                    type: object
+                    required: [items]
+                    additionalProperties: false
+                    properties:
+                      items:
+                        type: array
+                        items: { $ref: "#/components/schemas/Trimmed" }
+            "400": { $ref: "#/components/responses/Problem" }
+            "404": { $ref: "#/components/responses/Problem" }
+            "415": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
+      /v1/streams/{stream}/shards:
+        parameters:
+          - $ref: "#/components/parameters/stream"
+        get:
+          operationId: listShards
+          tags: [streams]
+          summary: Lists the stream's shards.
+          parameters:
+            - $ref: "#/components/parameters/pageSize"
+            - $ref: "#/components/parameters/pageToken"
+          responses:
+            "200":
+              description: A page of shards, by index.
+              content:
+                application/json:
+                  schema:
+                    type: object
+                    required: [items, next_page_token]
+                    additionalProperties: false
+                    properties:
+                      items:
+                        type: array
+                        items: { $ref: "#/components/schemas/Shard" }
+                      next_page_token: { $ref: "#/components/schemas/NextPageToken" }
+            "400": { $ref: "#/components/responses/Problem" }
+            "404": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
+      /v1/streams/{stream}/shards/{shard}:trim:
+        parameters:
+          - $ref: "#/components/parameters/stream"
+          - $ref: "#/components/parameters/shard"
+        post:
+          operationId: trimShard
+          tags: [streams]
+          summary: Drops the shard's records below an offset or a time.
+          description: |
+            The shard's `earliest` moves at once; space follows. An offset below `earliest` changes nothing;
+            one above the tail is 416 `beyond_tail`.
+          requestBody:
+            required: true
+            content:
+              application/json:
+                schema:
+                  type: object
+                  required: [before]
+                  additionalProperties: false
+                  properties:
+                    before:
+                      description: An offset, `@TIME`, or `tail` for all there are.
+                      anyOf:
+                        - { $ref: "#/components/schemas/Offset" }
+                        - { $ref: "#/components/schemas/AtTime" }
+                        - { const: tail }
+                example: { before: "500" }
+          responses:
+            "200":
+              description: Where the shard begins now.
+              content:
+                application/json:
+                  schema: { $ref: "#/components/schemas/Trimmed" }
+            "400": { $ref: "#/components/responses/Problem" }
+            "404": { $ref: "#/components/responses/Problem" }
+            "415": { $ref: "#/components/responses/Problem" }
+            "416": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
+      /v1/streams/{stream}/records:
+        parameters:
+          - $ref: "#/components/parameters/stream"
+        post:
+          operationId: appendToStream
+          tags: [records]
+          summary: Appends records, each to the shard of its key.
+          description: |
+            Records with equal keys go to one shard, in order. Those without a key go to one shard for the
+            whole request and to another for the next request; with producer headers or an idempotency key
+            a repeated request takes the same shard again.
+
+            A batch is atomic within a shard. If it spans several, it succeeds whole, or the problem's
+            `shards` lists what each one did (`partly_applied`); the same request may then be sent again
+            under the same producer headers or idempotency key.
+
+            The 200 comes after the records are durable, and only then can anybody read them.
+          parameters: &append
+            - $ref: "#/components/parameters/keyPointer"
+            - $ref: "#/components/parameters/recordKey"
+            - $ref: "#/components/parameters/recordHeader"
+            - $ref: "#/components/parameters/producerID"
+            - $ref: "#/components/parameters/producerEpoch"
+            - $ref: "#/components/parameters/producerSeq"
+            - $ref: "#/components/parameters/idempotencyKey"
+            - $ref: "#/components/parameters/contentEncoding"
+          requestBody: &records
+            required: true
+            description: |
+              At least one record. With `ce-*` headers (CloudEvents in binary mode) the attributes become
+              the record's headers under their names with `ce-`, `ce-partitionkey` its key, and the body,
+              JSON or not, its value.
+            content:
+              application/json:
+                schema: true
+                example: { user: u1, total: 12.5 }
+              application/x-ndjson:
+                schema: { type: string }
+                example: |
+                  {"user":"u1","total":12.5}
+                  {"user":"u2","total":3}
+              application/vnd.millrace.records+json:
+                schema: { $ref: "#/components/schemas/Envelope" }
+                example:
+                  records:
+                    - { key: u1, headers: { trace: a }, value: { total: 12.5 } }
+                    - { value_base64: AAE= }
+              application/cloudevents+json:
+                schema: { $ref: "#/components/schemas/CloudEvent" }
+                example:
+                  { specversion: "1.0", id: a1, source: /shop, type: order.paid, partitionkey: u1,
+                    data: { total: 12.5 } }
+              application/cloudevents-batch+json:
+                schema:
+                  type: array
+                  minItems: 1
+                  maxItems: 10000
+                  items: { $ref: "#/components/schemas/CloudEvent" }
+              application/octet-stream:
+                schema: { type: string, format: binary, minLength: 1 }
+          responses: &appended
+            "200":
+              description: The records are durable.
+              content:
+                application/json:
+                  schema: { $ref: "#/components/schemas/Appended" }
+                  example:
+                    { appended: 2, duplicate: false,
+                      ranges: [ { shard: 0, start: "1044", end: "1046" } ] }
+            "400": { $ref: "#/components/responses/Problem" }
+            "403": { $ref: "#/components/responses/Problem" }
+            "404": { $ref: "#/components/responses/Problem" }
+            "409": { $ref: "#/components/responses/Problem" }
+            "412": { $ref: "#/components/responses/Problem" }
+            "413": { $ref: "#/components/responses/Problem" }
+            "415": { $ref: "#/components/responses/Problem" }
+            "422": { $ref: "#/components/responses/Problem" }
+            "429": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+        get:
+          operationId: readStream
+          tags: [records]
+          summary: Reads all shards of a stream; ordered within each.
+          description: |
+            One URL, four ways: a page of JSON; the same held open until there is something (`wait`);
+            NDJSON, with `live=ndjson` without end; and server-sent events (`Accept: text/event-stream` or
+            `live=sse`). A stream of more than 64 shards is read shard by shard (`too_many_shards`).
+
+            **Server-sent events.** `open` comes first, then a `record` for each record (named `message`
+            with `event=message`; with `batch=true` a `batch` holds an array of them), `gap` where retention
+            overtook the reader, at most every 15 s a `checkpoint` when the place moved but nothing matched,
+            `problem` before the server closes (`retry:` says when to come back), and `end` when there will
+            never be more; whoever comes back after it gets 204. Each event's `id` is a cursor. A comment
+            line is sent after 15 s of silence.
+
+            The start is `Last-Event-ID`, else `cursor`, else `from`.
+          parameters: &read
+            - $ref: "#/components/parameters/from"
+            - $ref: "#/components/parameters/cursor"
+            - $ref: "#/components/parameters/limit"
+            - $ref: "#/components/parameters/maxBytes"
+            - $ref: "#/components/parameters/wait"
+            - $ref: "#/components/parameters/key"
+            - $ref: "#/components/parameters/until"
+            - $ref: "#/components/parameters/incarnation"
+            - $ref: "#/components/parameters/live"
+            - $ref: "#/components/parameters/event"
+            - $ref: "#/components/parameters/batch"
+            - $ref: "#/components/parameters/lastEventID"
+            - $ref: "#/components/parameters/ifNoneMatch"
+          responses: &page
+            "200":
+              description: Records, or a stream of them.
+              headers:
+                ETag:
+                  description: Of a page below the tail.
+                  schema: { type: string }
+                Millrace-Cursor:
+                  description: "NDJSON: where this answer stopped."
+                  schema: { type: string }
+              content:
+                application/json:
+                  schema: { $ref: "#/components/schemas/Page" }
+                application/x-ndjson:
+                  schema: { description: A record a line., type: string }
+                text/event-stream:
+                  schema: { type: string }
+            "204": { description: The stream of events has ended for good. }
+            "304": { description: The page is still as `If-None-Match` says. }
+            "400": { $ref: "#/components/responses/Problem" }
+            "404": { $ref: "#/components/responses/Problem" }
+            "406": { $ref: "#/components/responses/Problem" }
+            "410": { $ref: "#/components/responses/Problem" }
+            "416": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
+      /v1/streams/{stream}/shards/{shard}/records:
+        parameters:
+          - $ref: "#/components/parameters/stream"
+          - $ref: "#/components/parameters/shard"
+        post:
+          operationId: appendToShard
+          tags: [records]
+          summary: Appends records to this shard, whatever their keys.
+          description: |
+            As `appendToStream`, and: a producer's skipped sequence is 409 `sequence_gap` with
+            `expected_seq`, and `If-Match` appends only at the tail that it names.
+          parameters:
+            - $ref: "#/components/parameters/ifMatchTail"
+            - $ref: "#/components/parameters/keyPointer"
+            - $ref: "#/components/parameters/recordKey"
+            - $ref: "#/components/parameters/recordHeader"
+            - $ref: "#/components/parameters/producerID"
+            - $ref: "#/components/parameters/producerEpoch"
+            - $ref: "#/components/parameters/producerSeq"
+            - $ref: "#/components/parameters/idempotencyKey"
+            - $ref: "#/components/parameters/contentEncoding"
+          requestBody: *records
+          responses: *appended
+        get:
+          operationId: readShard
+          tags: [records]
+          summary: Reads one shard, in order.
+          description: |
+            As `readStream`, and: `from` and `until` may be offsets, and
+            `Accept: application/octet-stream;framing=newline` (or `length`: four bytes, big-endian, before
+            each) gives the values alone. Newline framing is 406 `opaque_values` where there are opaque
+            bytes.
+          parameters: *read
+          responses:
+            "200":
+              description: Records, or a stream of them.
+              headers:
+                ETag:
+                  description: Of a page below the tail.
+                  schema: { type: string }
+                Millrace-Cursor:
+                  description: "NDJSON and octet-stream: where this answer stopped."
+                  schema: { type: string }
+              content:
+                application/json:
+                  schema: { $ref: "#/components/schemas/Page" }
+                application/x-ndjson:
+                  schema: { description: A record a line., type: string }
+                text/event-stream:
+                  schema: { type: string }
+                application/octet-stream:
+                  schema: { description: Values alone., type: string, format: binary }
+            "204": { description: The stream of events has ended for good. }
+            "304": { description: The page is still as `If-None-Match` says. }
+            "400": { $ref: "#/components/responses/Problem" }
+            "404": { $ref: "#/components/responses/Problem" }
+            "406": { $ref: "#/components/responses/Problem" }
+            "410": { $ref: "#/components/responses/Problem" }
+            "416": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
+      /livez:
+        get:
+          operationId: livez
+          tags: [operation]
+          summary: Whether the process runs.
+          responses:
+            "200": &ok
+              description: Yes.
+              content:
+                application/json:
+                  schema:
+                    type: object
+                    required: [status]
+                    additionalProperties: false
+                    properties: { status: { const: ok } }
+            "400": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
+      /readyz:
+        get:
+          operationId: readyz
+          tags: [operation]
+          summary: Whether an append can be taken now.
+          responses:
+            "200": *ok
+            "400": { $ref: "#/components/responses/Problem" }
+            "503":
+              description: No; `detail` gives the reason (`not_ready`).
+              content: &problem
+                application/problem+json:
+                  schema: { $ref: "#/components/schemas/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
+      /metrics:
+        get:
+          operationId: metrics
+          tags: [operation]
+          summary: Counters and gauges for Prometheus.
+          responses:
+            "200":
+              description: Text exposition format 0.0.4.
+              content:
+                text/plain:
+                  schema: { type: string }
+            "400": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
+      /openapi.yaml:
+        get:
+          operationId: openapi
+          tags: [operation]
+          summary: This document.
+          responses:
+            "200":
+              description: OpenAPI 3.1.
+              content:
+                application/yaml:
+                  schema: { type: string }
+            "400": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
+    components:
+      parameters:
+        stream:
+          name: stream
+          in: path
+          required: true
+          description: A stream's name.
+          schema: { $ref: "#/components/schemas/Name" }
+          example: orders
+        shard:
+          name: shard
+          in: path
+          required: true
+          description: A shard's index, from 0.
+          schema: { type: integer, minimum: 0, maximum: 1023 }
+          example: 0
+        pageSize:
+          name: page_size
+          in: query
+          schema: { type: integer, minimum: 1, maximum: 1000, default: 100 }
+        pageToken:
+          name: page_token
+          in: query
+          description: The `next_page_token` of the page before; damaged, it is 400 `bad_page_token`.
+          schema: { type: string }
+        ifNoneMatch:
+          name: If-None-Match
+          in: header
+          description: ETags; 304 if one of them is the current one.
+          schema: { type: string }
+        ifMatchStream:
+          name: If-Match
+          in: header
+          description: The ETag that the stream must still have, else 412 `revision_mismatch`.
+          schema: { type: string }
+        ifMatchTail:
+          name: If-Match
+          in: header
+          description: The tail, in quotes, that the shard must be at, else 412 `tail_moved` with `tail`.
+          schema: { type: string, pattern: '^"(0|[1-9][0-9]{0,18})"$' }
+          example: '"1044"'
+        keyPointer:
+          name: key_pointer
+          in: query
+          description: |
+            With JSON and NDJSON: the JSON pointer (RFC 6901) of each record's key within its value. A
+            string's text is the key, or a number, `true` or `false` as it is written. A record without
+            one is 400 `key_not_found`, and nothing is appended.
+          schema: { type: string, pattern: "^(/([^/~]|~[01])*)*$" }
+          example: /user/id
+        from:
+          name: from
+          in: query
+          description: |
+            `earliest`, `tail` or `@TIME`; for one shard also an offset, or `-100` for the last hundred. An
+            offset below `earliest` is 410 `trimmed`, one above the tail 416 `beyond_tail`.
+          schema: { type: string, default: earliest }
+        cursor:
+          name: cursor
+          in: query
+          description: |
+            Where an earlier answer stopped. Damaged, it is 400 `bad_cursor`; of a stream since deleted and
+            made again, 410 `stream_replaced`.
+          schema: { type: string, maxLength: 512 }
+        limit:
+          name: limit
+          in: query
+          description: Records in the answer. A stream of events ends after so many.
+          schema: { type: integer, minimum: 1, maximum: 10000, default: 1000 }
+        maxBytes:
+          name: max_bytes
+          in: query
+          description: About how large the answer may become; at least one record is given.
+          schema: { type: integer, minimum: 1, maximum: 16777216, default: 1048576 }
+        wait:
+          name: wait
+          in: query
+          description: Hold the answer for so long, at most 60s, while there is nothing.
+          schema: { type: string, pattern: "^[0-9]{1,9}(ms|s|m)$" }
+        key:
+          name: key
+          in: query
+          description: Only records with this key.
+          schema: { type: string }
+        until:
+          name: until
+          in: query
+          description: Stop before this `@TIME`, or for one shard this offset.
+          schema: { type: string }
+        incarnation:
+          name: incarnation
+          in: query
+          description: |
+            The stream's incarnation: 410 `stream_replaced` if it is another now, and a page below the tail
+            may then be cached for ever.
+          schema: { $ref: "#/components/schemas/UInt64" }
+        live:
+          name: live
+          in: query
+          description: Go on without end, as server-sent events or NDJSON.
+          schema: { enum: [sse, ndjson] }
+        event:
+          name: event
+          in: query
+          description: "Server-sent events: the name of the events that carry records."
+          schema: { enum: [record, message], default: record }
+        batch:
+          name: batch
+          in: query
+          description: "Server-sent events: several records in one event, as an array."
+          schema: { type: boolean, default: false }
+        lastEventID:
+          name: Last-Event-ID
+          in: header
+          description: The cursor of the last event seen, as browsers send it.
+          schema: { type: string }
+        recordKey:
+          name: Record-Key
+          in: header
+          description: The key of a single record.
+          schema: { type: string }
+          example: u1
+        recordHeader:
+          name: Record-Header-NAME
+          in: header
+          description: |
+            With a single record: its header `NAME`, in lower case. There may be several, each of another
+            name.
+          schema: { type: string }
+        producerID:
+          name: Producer-Id
+          in: header
+          description: |
+            Who appends, for exactly once; comes with `Producer-Epoch` and `Producer-Seq`. Each shard
+            remembers a producer's epoch and its last five sequences with a digest of the body. The same
+            again answers with the first offsets and `"duplicate":true`; the same sequence with another
+            body is 422 `sequence_reused`; one too old to be told apart is 409 `sequence_too_old`; a lower
+            epoch is 403 `stale_producer`.
+          schema: { type: string, minLength: 1, maxLength: 255 }
+        producerEpoch:
+          name: Producer-Epoch
+          in: header
+          description: The producer's term; the highest seen wins.
+          schema: { $ref: "#/components/schemas/UInt64" }
+        producerSeq:
+          name: Producer-Seq
+          in: header
+          description: The number of this request within the epoch.
+          schema: { $ref: "#/components/schemas/UInt64" }
+        idempotencyKey:
+          name: Idempotency-Key
+          in: header
+          description: |
+            The same key and body within ten minutes is not appended again: it answers with the first
+            offsets and `"duplicate":true`. With another body it is 422 `idempotency_mismatch`, while the
+            first is in progress 409 `idempotency_in_progress`, and 429 `idempotency_full` when the shard
+            holds too many keys. A shard remembers the keys of its own records.
+          schema: { type: string, minLength: 1, maxLength: 255 }
+        contentEncoding:
+          name: Content-Encoding
+          in: header
+          description: "`gzip`: limits hold for the inflated body."
+          schema: { enum: [gzip, identity] }
+
+      headers:
+        ETag:
+          description: Changes with every change.
+          schema: { type: string }
+
+      responses:
+        Problem:
+          description: What went wrong, as RFC 9457 has it.
+          headers:
+            Retry-After:
+              description: "With 429, 503 and 507: seconds after which to come back."
+              schema: { type: integer }
+            Allow:
+              description: "With 405: the methods that the path takes."
+              schema: { type: string }
+          content: *problem
+
+      schemas:
+        Name:
+          type: string
+          pattern: "^[A-Za-z0-9][A-Za-z0-9._~-]{0,254}$"
+        UInt64:
+          description: A 64-bit number in decimal.
+          type: string
+          pattern: "^(0|[1-9][0-9]{0,19})$"
+          examples: ["1044"]
+        Offset:
+          description: A record's place in its shard.
+          type: string
+          pattern: "^(0|[1-9][0-9]{0,18})$"
+          examples: ["1044"]
+        Time:
+          description: RFC 3339 in UTC with milliseconds.
+          type: string
+          format: date-time
+          examples: ["2026-01-01T00:00:00.000Z"]
+        AtTime:
+          description: "`@` and a time."
+          type: string
+          pattern: "^@[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,3})?Z$"
+          examples: ["@2026-01-01T00:00:00Z"]
+        Duration:
+          description: A whole number and a unit.
+          type: string
+          pattern: "^[1-9][0-9]{0,9}(ms|s|m|h|d)$"
+          examples: ["7d"]
+        NextPageToken:
+          description: The next page's `page_token`; empty on the last page.
+          type: string
+        Retention:
+          description: How long records are kept; whichever ends first.
+          type: object
+          additionalProperties: false
+          properties:
+            age:
+              description: 7d unless told; null keeps for ever.
+              anyOf:
+                - { $ref: "#/components/schemas/Duration" }
+                - { type: "null" }
+            bytes:
+              description: Of the whole stream, shared by its shards; null, the default, is no limit.
+              anyOf:
+                - { type: string, pattern: "^[1-9][0-9]{0,17}$" }
+                - { type: "null" }
+        LabelName:
+          type: string
+          pattern: "^[A-Za-z0-9][A-Za-z0-9._~-]{0,62}$"
+        StreamSettings:
+          type: object
+          additionalProperties: false
+          properties:
+            shards: { type: integer, minimum: 1, maximum: 1024, default: 1 }
+            retention: { $ref: "#/components/schemas/Retention" }
+            labels:
+              type: object
+              maxProperties: 64
+              propertyNames: { $ref: "#/components/schemas/LabelName" }
+              additionalProperties: { type: string, maxLength: 63 }
+        StreamPatch:
+          type: object
+          additionalProperties: false
+          properties:
+            shards: { type: integer, minimum: 1, maximum: 1024 }
+            retention: { $ref: "#/components/schemas/Retention" }
+            labels:
+              type: object
+              maxProperties: 64
+              propertyNames: { $ref: "#/components/schemas/LabelName" }
+              additionalProperties:
+                anyOf:
+                  - { type: string, maxLength: 63 }
+                  - { type: "null" }
+        Stream:
+          type: object
+          required: [name, incarnation, shards, retention, labels, created_at]
+          additionalProperties: false
+          properties:
+            name: { $ref: "#/components/schemas/Name" }
+            incarnation:
+              description: Differs from every other stream that had or will have this name.
+              $ref: "#/components/schemas/UInt64"
+            shards: { type: integer, minimum: 1, maximum: 1024 }
+            retention:
+              allOf: [ { $ref: "#/components/schemas/Retention" } ]
+              required: [age, bytes]
+            labels:
+              type: object
+              additionalProperties: { type: string }
+            created_at: { $ref: "#/components/schemas/Time" }
+          examples:
+            - { name: orders, incarnation: "12", shards: 4, retention: { age: 7d, bytes: null },
+                labels: { team: a }, created_at: "2026-01-01T00:00:00.000Z" }
+        Shard:
+          type: object
+          required: [shard, key_range, earliest, tail, bytes, owner, epoch]
+          additionalProperties: false
+          properties:
+            shard: { type: integer, minimum: 0 }
+            key_range:
+              description: The lowest and the highest key hash that belong here, in hexadecimal.
+              type: array
+              minItems: 2
+              maxItems: 2
+              items: { type: string, pattern: "^[0-9a-f]{16}$" }
+            earliest:
+              description: The first record kept.
+              $ref: "#/components/schemas/Offset"
+            tail:
+              description: The next record's offset.
+              $ref: "#/components/schemas/Offset"
+            bytes:
+              description: Of its records as stored.
+              $ref: "#/components/schemas/UInt64"
+            owner: { description: The node that writes it., type: string }
+            epoch:
+              description: The owner's term.
+              $ref: "#/components/schemas/UInt64"
+          examples:
+            - { shard: 0, key_range: ["0000000000000000", "3fffffffffffffff"], earliest: "120",
+                tail: "1044", bytes: "52311", owner: local, epoch: "7" }
+        Trimmed:
+          type: object
+          required: [shard, earliest]
+          additionalProperties: false
+          properties:
+            shard: { type: integer, minimum: 0 }
+            earliest: { $ref: "#/components/schemas/Offset" }
+        Record:
+          type: object
+          required: [shard, offset, timestamp]
+          additionalProperties: false
+          properties:
+            shard: { type: integer, minimum: 0 }
+            offset: { $ref: "#/components/schemas/Offset" }
+            timestamp: { $ref: "#/components/schemas/Time" }
+            key: { type: string }
+            headers:
+              type: object
+              additionalProperties: { type: string }
+            value: { description: The JSON value as it was sent. }
+            value_base64: { description: Opaque bytes., type: string, contentEncoding: base64 }
+            content_type: { description: Of the opaque bytes., type: string }
+          oneOf:
+            - required: [value]
+            - required: [value_base64, content_type]
+        Page:
+          type: object
+          required: [records, cursor, up_to_date]
+          additionalProperties: false
+          properties:
+            records:
+              type: array
+              items: { $ref: "#/components/schemas/Record" }
+            cursor: { description: Where to go on from., type: string }
+            up_to_date:
+              description: There was nothing more when this was answered.
+              type: boolean
+          examples:
+            - records:
+                - { shard: 0, offset: "1044", timestamp: "2026-01-01T00:00:00.000Z", key: u1,
+                    headers: { trace: a }, value: { total: 12.5 } }
+              cursor: AQwAAJgI3q2-7w
+              up_to_date: true
+        Envelope:
+          type: object
+          required: [records]
+          additionalProperties: false
+          properties:
+            records:
+              type: array
+              minItems: 1
+              maxItems: 10000
+              items: { $ref: "#/components/schemas/NewRecord" }
+        NewRecord:
+          type: object
+          additionalProperties: false
+          properties:
+            key:
+              anyOf:
+                - { type: string }
+                - { type: "null" }
+            headers:
+              type: object
+              maxProperties: 64
+              additionalProperties: { type: string }
+            value: { description: Any JSON value; kept byte for byte. }
+            value_base64: { description: Opaque bytes., type: string, contentEncoding: base64 }
+            content_type:
+              description: Of the opaque bytes; `application/octet-stream` unless told.
+              type: string
+              minLength: 1
+          oneOf:
+            - required: [value]
+              not: { anyOf: [ { required: [value_base64] }, { required: [content_type] } ] }
+            - required: [value_base64]
+              not: { required: [value] }
+        CloudEvent:
+          description: |
+            A CloudEvent 1.0 in the JSON format. The record's value is the event as it came; its key is
+            `partitionkey`.
+          type: object
+          required: [specversion, id, source, type]
+          properties:
+            specversion: { const: "1.0" }
+            id: { type: string, minLength: 1 }
+            source: { type: string, minLength: 1 }
+            type: { type: string, minLength: 1 }
+            datacontenttype: { type: [string, "null"], minLength: 1 }
+            dataschema: { type: [string, "null"], minLength: 1 }
+            subject: { type: [string, "null"], minLength: 1 }
+            time: { type: [string, "null"], minLength: 1 }
+            partitionkey: { type: [string, "null"], minLength: 1 }
+            data: { description: Any JSON value. }
+            data_base64: { type: string, contentEncoding: base64 }
+          not: { required: [data, data_base64] }
+        Appended:
+          type: object
+          required: [appended, duplicate, ranges]
+          additionalProperties: false
+          properties:
+            appended: { type: integer, minimum: 1 }
+            duplicate:
+              description: The same request was answered before; these are its first offsets.
+              type: boolean
+            ranges:
+              description: By shard.
+              type: array
+              minItems: 1
+              items:
+                type: object
+                required: [shard, start, end]
+                additionalProperties: false
+                properties:
+                  shard: { type: integer, minimum: 0 }
+                  start: { $ref: "#/components/schemas/Offset" }
+                  end:
+                    description: One past the last.
+                    $ref: "#/components/schemas/Offset"
+        Problem:
+          type: object
+          required: [type, title, status, code, detail, retryable, applied, request_id]
+          properties:
+            type: { type: string, format: uri, examples: ["urn:millrace:problem:tail_moved"] }
+            title: { type: string }
+            status: { type: integer }
+            code: { $ref: "#/components/schemas/ProblemCode" }
+            detail: { type: string }
+            retryable:
+              description: The same request may succeed when it is sent again.
+              type: boolean
+            applied:
+              description: Whether the request took effect; `maybe` only with 500, 502, 503 and 504.
+              enum: ["no", maybe, "yes"]
+            request_id: { type: string }
+            pointer: { description: The JSON pointer of the field that is wrong., type: string }
+            parameter: { description: The query parameter that is wrong., type: string }
+            header: { description: The header that is wrong., type: string }
+            line: { description: "NDJSON: the line that is wrong, from 1.", type: integer }
+            record: { description: "The record that is wrong, from 0.", type: integer }
+            position: { description: The byte that is wrong., $ref: "#/components/schemas/UInt64" }
+            limit: { description: The limit that is passed., type: string }
+            max: { description: What the limit allows., $ref: "#/components/schemas/UInt64" }
+            fields: { description: What differs., type: array, items: { type: string } }
+            etag: { description: "`revision_mismatch`: the current ETag.", type: string }
+            tail: { description: Of the shard., $ref: "#/components/schemas/Offset" }
+            earliest: { description: Of the shard., $ref: "#/components/schemas/Offset" }
+            cursor: { description: "`trimmed`: where to go on from.", type: string }
+            expected_seq: { $ref: "#/components/schemas/UInt64" }
+            oldest_seq: { $ref: "#/components/schemas/UInt64" }
+            current_epoch: { $ref: "#/components/schemas/UInt64" }
+            shards:
+              description: What each shard of a batch did.
+              type: array
+              items:
+                type: object
+                required: [shard, applied]
+                properties:
+                  shard: { type: integer }
+                  applied: { enum: ["no", maybe, "yes"] }
+                  start: { $ref: "#/components/schemas/Offset" }
+                  end: { $ref: "#/components/schemas/Offset" }
+                  code: { $ref: "#/components/schemas/ProblemCode" }
+          examples:
+            - { type: "urn:millrace:problem:tail_moved", title: The shard's tail is elsewhere,
+                status: 412, code: tail_moved, detail: The shard's tail is 1046., retryable: false,
+                applied: "no", request_id: 5f2c1a9b0d3e4f60, tail: "1046" }
+        ProblemCode:
+          type: string
+          enum:
+            - malformed_request
+            - tls_required
+            - bad_name
+            - unknown_field
+            - missing_field
+            - wrong_type
+            - bad_value
+            - bad_parameter
+            - bad_header
+            - bad_json
+            - bad_encoding
+            - bad_cloudevent
+            - bad_cursor
+            - bad_page_token
+            - empty_body
+            - key_not_found
+            - too_many_shards
+            - foreign_origin
+            - foreign_host
+            - not_found
+            - method_not_allowed
+            - not_acceptable
+            - opaque_values
+            - request_timeout
+            - unsupported_media_type
+            - unsupported_encoding
+            - unknown_expectation
+            - unsupported_method
+            - unsupported_transfer_coding
+            - unsupported_http_version
+            - record_too_large
+            - body_too_large
+            - batch_too_large
+            - uri_too_long
+            - headers_too_large
+            - stream_not_found
+            - shard_not_found
+            - exists_differently
+            - already_exists
+            - revision_mismatch
+            - fixed_field
+            - catalog_full
+            - catalog_failed
+            - stream_replaced
+            - trimmed
+            - beyond_tail
+            - tail_moved
+            - sequence_reused
+            - sequence_too_old
+            - sequence_gap
+            - stale_producer
+            - producers_full
+            - idempotency_mismatch
+            - idempotency_in_progress
+            - idempotency_full
+            - overloaded
+            - too_many_connections
+            - owner_moved
+            - stopping
+            - not_ready
+            - disk_full
+            - storage_failed
+            - damaged
+            - partly_applied
+            - internal
+
+    x-problem-codes:
+      malformed_request: { status: 400, title: "The request is not well-formed HTTP", retryable: false }
+      tls_required: { status: 400, title: "This port speaks TLS", retryable: false }
+      bad_name: { status: 400, title: "The name is not allowed", retryable: false }
+      unknown_field: { status: 400, title: "There is no such field or parameter", retryable: false }
+      missing_field: { status: 400, title: "A required field is missing", retryable: false }
+      wrong_type: { status: 400, title: "A field has the wrong type", retryable: false }
+      bad_value: { status: 400, title: "A field has a value that is not allowed", retryable: false }
+      bad_parameter: { status: 400, title: "A query parameter has a value that is not allowed", retryable: false }
+      bad_header: { status: 400, title: "A header has a value that is not allowed", retryable: false }
+      bad_json: { status: 400, title: "The body is not valid JSON", retryable: false }
+      bad_encoding: { status: 400, title: "The body does not match its encoding", retryable: false }
+      bad_cloudevent: { status: 400, title: "The body is not a valid CloudEvent", retryable: false }
+      bad_cursor: { status: 400, title: "The cursor is damaged or belongs elsewhere", retryable: false }
+      bad_page_token: { status: 400, title: "The page token is damaged", retryable: false }
+      empty_body: { status: 400, title: "The body holds no record", retryable: false }
+      key_not_found: { status: 400, title: "A record has no key at key_pointer", retryable: false }
+      too_many_shards: { status: 400, title: "The stream has too many shards to read at once", retryable: false }
+      foreign_origin: { status: 403, title: "Web pages of this origin may not call this server", retryable: false }
+      foreign_host: { status: 403, title: "The Host is not this machine's loopback", retryable: false }
+      not_found: { status: 404, title: "There is nothing at this path", retryable: false }
+      method_not_allowed: { status: 405, title: "The path does not take this method", retryable: false }
+      not_acceptable: { status: 406, title: "No form of the answer is acceptable", retryable: false }
+      opaque_values: { status: 406, title: "Newline framing cannot carry opaque bytes", retryable: false }
+      request_timeout: { status: 408, title: "The request took too long to arrive", retryable: true }
+      unsupported_media_type: { status: 415, title: "The content type is not taken here", retryable: false }
+      unsupported_encoding: { status: 415, title: "The content encoding is not taken here", retryable: false }
+      unknown_expectation: { status: 417, title: "The expectation cannot be met", retryable: false }
+      unsupported_method: { status: 501, title: "The method is not known", retryable: false }
+      unsupported_transfer_coding: { status: 501, title: "The transfer coding is not known", retryable: false }
+      unsupported_http_version: { status: 505, title: "The HTTP version is not spoken here", retryable: false }
+      record_too_large: { status: 413, title: "A record is too large", retryable: false }
+      body_too_large: { status: 413, title: "The body is too large", retryable: false }
+      batch_too_large: { status: 413, title: "The batch has too many records", retryable: false }
+      uri_too_long: { status: 414, title: "The request line is too long", retryable: false }
+      headers_too_large: { status: 431, title: "The request's headers are too large", retryable: false }
+      stream_not_found: { status: 404, title: "There is no such stream", retryable: false }
+      shard_not_found: { status: 404, title: "The stream has no such shard", retryable: false }
+      exists_differently: { status: 409, title: "It exists with other settings", retryable: false }
+      already_exists: { status: 412, title: "There is one of this name, and only creating was asked for", retryable: false }
+      revision_mismatch: { status: 412, title: "It has changed since", retryable: false }
+      fixed_field: { status: 409, title: "The field cannot be changed", retryable: false }
+      catalog_full: { status: 409, title: "The catalog is full", retryable: false }
+      catalog_failed: { status: 500, title: "The catalog could not be changed", retryable: true }
+      stream_replaced: { status: 410, title: "The stream was deleted and made again", retryable: false }
+      trimmed: { status: 410, title: "The records asked for are gone", retryable: false }
+      beyond_tail: { status: 416, title: "The offset is beyond the tail", retryable: false }
+      tail_moved: { status: 412, title: "The shard's tail is elsewhere", retryable: false }
+      sequence_reused: { status: 422, title: "The sequence was used for another body", retryable: false }
+      sequence_too_old: { status: 409, title: "The sequence is too old to be told apart", retryable: false }
+      sequence_gap: { status: 409, title: "A sequence was skipped", retryable: false }
+      stale_producer: { status: 403, title: "A newer epoch of this producer has taken over", retryable: false }
+      producers_full: { status: 429, title: "The shard remembers too many producers", retryable: true }
+      idempotency_mismatch: { status: 422, title: "The idempotency key was used for another body", retryable: false }
+      idempotency_in_progress: { status: 409, title: "The first request with this key is still in progress", retryable: true }
+      idempotency_full: { status: 429, title: "The shard remembers too many idempotency keys", retryable: true }
+      overloaded: { status: 429, title: "Too much is waiting to be written", retryable: true }
+      too_many_connections: { status: 503, title: "There are too many connections", retryable: true }
+      owner_moved: { status: 503, title: "The shard has another owner now", retryable: true }
+      stopping: { status: 503, title: "The server is stopping", retryable: true }
+      not_ready: { status: 503, title: "The server cannot take an append now", retryable: true }
+      disk_full: { status: 507, title: "The disk is full", retryable: true }
+      storage_failed: { status: 500, title: "The storage failed", retryable: true }
+      damaged: { status: 500, title: "Stored records are damaged", retryable: false }
+      partly_applied: { status: 503, title: "Some shards took their records, others not", retryable: true }
+      internal: { status: 500, title: "Something went wrong here", retryable: false }
+
+    """##
 }

@@ -6,7 +6,8 @@ import Wire
 /// The codes that clients may switch on. `openapi.yaml` lists the same ones; a test holds them together.
 public enum ProblemCode: String, CaseIterable, Sendable {
   // The request itself.
-  case badRequest = "bad_request"
+  case malformedRequest = "malformed_request"
+  case tlsRequired = "tls_required"
   case badName = "bad_name"
   case unknownField = "unknown_field"
   case missingField = "missing_field"
@@ -31,14 +32,16 @@ public enum ProblemCode: String, CaseIterable, Sendable {
   case requestTimeout = "request_timeout"
   case unsupportedMediaType = "unsupported_media_type"
   case unsupportedEncoding = "unsupported_encoding"
-  case expectationFailed = "expectation_failed"
-  case notImplemented = "not_implemented"
-  case httpVersion = "http_version"
+  case unknownExpectation = "unknown_expectation"
+  case unsupportedMethod = "unsupported_method"
+  case unsupportedTransferCoding = "unsupported_transfer_coding"
+  case unsupportedHTTPVersion = "unsupported_http_version"
   // Limits.
   case recordTooLarge = "record_too_large"
   case bodyTooLarge = "body_too_large"
   case batchTooLarge = "batch_too_large"
   case headersTooLarge = "headers_too_large"
+  case uriTooLong = "uri_too_long"
   // Streams.
   case streamNotFound = "stream_not_found"
   case shardNotFound = "shard_not_found"
@@ -90,7 +93,8 @@ extension ProblemCode {
 
   var row: Row {
     switch self {
-    case .badRequest: Row(400, "The request is not well-formed HTTP")
+    case .malformedRequest: Row(400, "The request is not well-formed HTTP")
+    case .tlsRequired: Row(400, "This port speaks TLS")
     case .badName: Row(400, "The name is not allowed")
     case .unknownField: Row(400, "There is no such field or parameter")
     case .missingField: Row(400, "A required field is missing")
@@ -115,12 +119,14 @@ extension ProblemCode {
     case .requestTimeout: Row(408, "The request took too long to arrive", retryable: true)
     case .unsupportedMediaType: Row(415, "The content type is not taken here")
     case .unsupportedEncoding: Row(415, "The content encoding is not taken here")
-    case .expectationFailed: Row(417, "The expectation cannot be met")
-    case .notImplemented: Row(501, "The transfer coding is not known")
-    case .httpVersion: Row(505, "The HTTP version is not spoken here")
+    case .unknownExpectation: Row(417, "The expectation cannot be met")
+    case .unsupportedMethod: Row(501, "The method is not known")
+    case .unsupportedTransferCoding: Row(501, "The transfer coding is not known")
+    case .unsupportedHTTPVersion: Row(505, "The HTTP version is not spoken here")
     case .recordTooLarge: Row(413, "A record is too large")
     case .bodyTooLarge: Row(413, "The body is too large")
     case .batchTooLarge: Row(413, "The batch has too many records")
+    case .uriTooLong: Row(414, "The request line is too long")
     case .headersTooLarge: Row(431, "The request's headers are too large")
     case .streamNotFound: Row(404, "There is no such stream")
     case .shardNotFound: Row(404, "The stream has no such shard")
