@@ -2,12 +2,12 @@
 import ArgumentParser
 
 @main
-struct Millrace: ParsableCommand {
+struct Millrace: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "millrace",
     abstract: "Durable, partitioned event streams that need nothing but HTTP.",
     version: Version.text,
-    subcommands: [VersionCommand.self])
+    subcommands: [Serve.self, VersionCommand.self])
 }
 
 enum Version {

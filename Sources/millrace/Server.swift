@@ -1,0 +1,155 @@
+// The running server: every part made and joined in order, and taken apart again. The only place where parts meet.
+import Engine
+import Gateway
+import Logging
+import NIOCore
+import NIOPosix
+import Wire
+
+final class Server: Sendable {
+  private let configuration: Configuration
+  private let logger: Logger
+  private let group: MultiThreadedEventLoopGroup
+  private let lanes: [EventLoopExecutor]
+  private let engine: Engine
+  private let http: HTTPServer
+  /// Threads that may block; the store uses them until it is closed.
+  private let threads: [ThreadExecutor]
+
+  /// Where it listens, as a client would write it; the port is the real one.
+  var url: String {
+    let address = ListenAddress(host: configuration.listen.host, port: http.port)
+    return (configuration.tlsCert == nil ? "http://" : "https://") + address.description
+  }
+
+  /// Opens the store, recovers what it holds, and listens.
+  init(_ configuration: Configuration, logger: Logger) async throws(StartFailure) {
+    self.configuration = configuration
+    self.logger = logger
+    Self.checkOpenFiles(configuration, logger)
+    group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.loops ?? Cores.allowed)
+    let lanes = group.makeIterator().map(EventLoopExecutor.init)
+    self.lanes = lanes
+    let clock = SystemTime()
+    let store = try OpenedStore(configuration, lanes: lanes, clock: clock)
+    threads = store.threads
+    Self.tell(store.log.report, logger)
+    engine = try await Self.openEngine(store, configuration, lanes: lanes, clock: clock)
+
+    let gateway = Gateway(
+      engine: engine, configuration: configuration.gateway, clock: clock, logger: logger,
+      otherMetrics: { [] })
+    let executors = Dictionary(
+      uniqueKeysWithValues: lanes.map { (ObjectIdentifier($0.eventLoop), $0) })
+    do {
+      http = try await HTTPServer.start(configuration.transport(logger), on: group) { loop in
+        guard let executor = executors[ObjectIdentifier(loop)] else {
+          preconditionFailure("a connection on a foreign loop")
+        }
+        return gateway.handler(on: loop, executor: executor)
+      }
+    } catch {
+      throw .listening(on: configuration.listen, error)
+    }
+  }
+
+  private static func openEngine(
+    _ store: OpenedStore, _ configuration: Configuration, lanes: [EventLoopExecutor],
+    clock: any TimeSource
+  ) async throws(StartFailure) -> Engine {
+    let opened = await withCheckedContinuation { continuation in
+      Engine.open(
+        store.catalog, meta: store.meta, log: store.log, time: clock, lanes: lanes,
+        settings: configuration.engine, on: lanes[0]
+      ) { continuation.resume(returning: $0) }
+    }
+    do {
+      return try opened.get()
+    } catch {
+      throw StartFailure(error, data: configuration.data)
+    }
+  }
+
+  /// Reads the certificate and its key again, for new connections.
+  func reload() {
+    logger.notice("there are no certificates to read again: the server speaks in clear")
+  }
+
+  /// Refuses new work, finishes what is in flight within the configured time, syncs, and lets go of everything.
+  func stop() async {
+    async let drained: Void = drain()
+    await withCheckedContinuation { continuation in
+      engine.stop(on: lanes[0]) { continuation.resume() }
+    }
+    await drained
+    for thread in threads { thread.stop() }
+  }
+
+  private func drain() async {
+    do {
+      try await http.drain(within: configuration.stopTimeout)
+    } catch {
+      logger.warning("connections were not closed in order", metadata: ["error": "\(error)"])
+    }
+  }
+
+  private static func checkOpenFiles(_ configuration: Configuration, _ logger: Logger) {
+    let openFilesMax = HTTPServer.raiseOpenFilesLimit()
+    guard openFilesMax < configuration.connectionsMax + 1024 else { return }
+    logger.warning(
+      "fewer files may be open than connections are allowed: raise ulimit -n or LimitNOFILE=",
+      metadata: [
+        "open_files_max": "\(openFilesMax)", "connections_max": "\(configuration.connectionsMax)",
+      ])
+  }
+
+  /// Says what recovery found, for it is nobody's daily reading.
+  private static func tell(_ report: RecoveryReport, _ logger: Logger) {
+    for line in report.dropped { logger.error("dropped: \(line)") }
+    if report.replayedFrames > 0 {
+      logger.notice(
+        "recovered from the write-ahead log",
+        metadata: ["frames": "\(report.replayedFrames)", "bytes": "\(report.replayedBytes)"])
+    }
+    if let before = report.lanesBefore {
+      logger.notice("the number of lanes changed", metadata: ["before": "\(before)"])
+    }
+    if !report.removedShards.isEmpty {
+      logger.notice(
+        "removed what deleted streams had left",
+        metadata: ["shards": "\(report.removedShards.count)"])
+    }
+  }
+}
+
+extension Configuration {
+  var store: StoreOptions {
+    var random = SystemRandomNumberGenerator()
+    var options = StoreOptions(salt: random.next())
+    options.truncatesDamaged = truncateDamaged
+    return options
+  }
+
+  var engine: EngineSettings { EngineSettings() }
+
+  var gateway: GatewayConfiguration {
+    var gateway = GatewayConfiguration()
+    gateway.limits.recordBytesMax = recordBytesMax
+    gateway.limits.bodyBytesMax = bodyBytesMax
+    gateway.limits.batchRecordsMax = batchRecordsMax
+    gateway.limits.headerBytesMax = headerBytesMax
+    gateway.allowedOrigins = corsOrigins
+    // Said to be insecure, the server may be called by any name; the network decides who gets here.
+    gateway.loopbackHostsOnly = !insecure
+    return gateway
+  }
+
+  func transport(_ logger: Logger) -> HTTPServer.Configuration {
+    var transport = HTTPServer.Configuration(
+      host: listen.host, port: listen.port, logger: logger)
+    transport.limits.connectionsMax = connectionsMax
+    transport.limits.bodyBytesMax = bodyBytesMax
+    transport.limits.headBytesMax = headerBytesMax
+    return transport
+  }
+}

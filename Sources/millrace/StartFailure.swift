@@ -1,0 +1,63 @@
+// Why the server did not start, in words that name what to do.
+import Engine
+
+/// For the person at the console: what is wrong, and the way out.
+struct StartFailure: Error, CustomStringConvertible {
+  var reason: String
+  var remedy: String
+  var description: String { "\(reason)\n\(remedy)" }
+}
+
+extension StartFailure {
+  init(_ error: StoreOpenError, data: String) {
+    switch error {
+    case .locked(let process):
+      reason = "\(data) is in use by another millrace" + (process.map { ", process \($0)" } ?? "")
+      remedy = "Stop that one first, or choose another directory with --data."
+    case .disk(let error):
+      reason = "\(data): \(error)"
+      remedy = "Check that the directory can be written by this user, and that the disk has room."
+    case .checkpoint(let lane, let error):
+      reason = "the checkpoints of lane \(lane) in \(data) cannot be read: \(error)"
+      remedy = Self.restore(data)
+    case .foreign(let file, let what):
+      reason = "\(data)/\(file): \(what)"
+      remedy = "Choose the directory of a millrace of this version, or an empty one, with --data."
+    case .damaged(let file, let position, let what):
+      reason = """
+        \(data)/\(file) is damaged at byte \(position): \(what). \
+        Records there were acknowledged, so they are not dropped in silence.
+        """
+      remedy = """
+        millrace verify \(data) shows everything that is damaged. Then restore the directory from a backup; \
+        or, after making a copy of it, start with --truncate-damaged, which drops what lies behind the damage and \
+        says what that is.
+        """
+    }
+  }
+
+  init(_ damage: CatalogDamage, data: String) {
+    reason = "the catalog in \(data) cannot be read: \(damage)"
+    remedy = Self.restore(data)
+  }
+
+  init(_ error: MetaError, data: String) {
+    reason = "the catalog in \(data) cannot be opened: \(error)"
+    remedy = "Check who may write there. " + Self.restore(data)
+  }
+
+  init(_ error: CatalogError, data: String) {
+    reason = "the catalog in \(data) cannot be written: \(error)"
+    remedy = "Check that the disk has room and takes writes, then start again."
+  }
+
+  private static func restore(_ data: String) -> String {
+    "Look at the disk (dmesg), and restore \(data) from a backup."
+  }
+
+  static func listening(on address: ListenAddress, _ error: any Error) -> StartFailure {
+    StartFailure(
+      reason: "cannot listen on \(address): \(error)",
+      remedy: "Is another program using the port? `ss -ltnp` shows it; --listen chooses another.")
+  }
+}
