@@ -32,6 +32,9 @@ C_MODULES = {
     "CSQLite": ["Sources/Engine/Embedded/"],
 }
 
+# Made from other files by a script; not for reading.
+GENERATED = ["Sources/Gateway/OpenAPIDocument.swift"]
+
 # Files whose types own a C pointer or a descriptor, or carry state between executors.
 UNCHECKED_SENDABLE = [
     "Sources/Engine/Seams/Executor.swift",
@@ -153,7 +156,7 @@ def check_first_line(house):
 
 def check_sizes(house):
     for name, text in house.files.items():
-        if not name.endswith((".swift", ".py", ".sh", ".h")):
+        if not name.endswith((".swift", ".py", ".sh", ".h")) or name in GENERATED:
             continue
         lines = text.split("\n")
         if len(lines) > FILE_LINES_MAX:

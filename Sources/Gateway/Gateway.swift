@@ -2,6 +2,7 @@
 import Engine
 import Logging
 import NIOCore
+import Synchronization
 import Wire
 
 /// Shared by all event loops. Makes a `GatewayLoop` for each.
@@ -14,7 +15,8 @@ public final class Gateway: Sendable {
   let browserRules: BrowserRules
   /// Counters of each event loop, summed by `/metrics`.
   let metrics: GatewayMetrics
-  /// Lines for `/metrics` from outside: the transport's.
+  private let server = Mutex<HTTPServer?>(nil)
+  /// Lines for `/metrics` from outside: the process's.
   let otherMetrics: @Sendable () -> [MetricSample]
 
   public init(
@@ -30,6 +32,10 @@ public final class Gateway: Sendable {
     browserRules = BrowserRules(configuration)
     metrics = GatewayMetrics(routes: Routes.all)
   }
+
+  /// Takes the server that this gateway stands behind, for its counters.
+  public func attach(_ server: HTTPServer) { self.server.withLock { $0 = server } }
+  var attachedServer: HTTPServer? { server.withLock { $0 } }
 
   /// What answers the exchanges of one event loop; to be called there only. Made once for each loop.
   public func handler(

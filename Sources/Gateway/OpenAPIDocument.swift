@@ -998,6 +998,15 @@ enum OpenAPIDocument {
             limit: { description: The limit that is passed., type: string }
             max: { description: What the limit allows., $ref: "#/components/schemas/UInt64" }
             fields: { description: What differs., type: array, items: { type: string } }
+            name: { description: The name that is not allowed., type: string }
+            stream: { description: The stream that is not there., type: string }
+            shard: { description: The shard that is not there., type: string }
+            host: { description: The Host that is not loopback., type: string }
+            origin: { description: The Origin that is not named., type: string }
+            content_type: { description: The type that is not taken., type: string }
+            content_encoding: { description: The encoding that is not taken., type: string }
+            hint: { description: What to do instead., type: string }
+            file: { description: "`damaged`: the file, below the data directory.", type: string }
             etag: { description: "`revision_mismatch`: the current ETag.", type: string }
             tail: { description: Of the shard., $ref: "#/components/schemas/Offset" }
             earliest: { description: Of the shard., $ref: "#/components/schemas/Offset" }

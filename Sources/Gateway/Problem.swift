@@ -245,6 +245,10 @@ public struct Problem: Error, Sendable {
     buffer.writeString("}")
   }
 
+  public func answer(requestID: String) -> Answer {
+    Answer(status, responseHeaders, document(requestID: requestID))
+  }
+
   public func document(requestID: String) -> ByteBuffer {
     var buffer = ByteBufferAllocator().buffer(capacity: 512)
     write(into: &buffer, requestID: requestID)
@@ -342,6 +346,55 @@ extension Problem {
         facts: [("file", .text(file)), ("position", .text(String(position)))])
     case .gone:
       self.init(.streamNotFound, "The stream was deleted.")
+    }
+  }
+
+  /// What the transport refused before a handler saw it.
+  public init(_ problem: TransportProblem) {
+    switch problem {
+    case .malformed(let how):
+      self.init(.malformedRequest, "The request is malformed: \(how.rawValue).")
+    case .requestLineTooLong(let bytesMax):
+      self.init(
+        .uriTooLong, "A request line has at most \(bytesMax) bytes.",
+        facts: Self.limit("request_line_bytes_max", bytesMax))
+    case .headersTooLarge(let bytesMax):
+      self.init(
+        .headersTooLarge, "A request's headers have at most \(bytesMax) bytes.",
+        facts: Self.limit("header_bytes_max", bytesMax))
+    case .tooManyHeaders(let countMax):
+      self.init(
+        .headersTooLarge, "A request has at most \(countMax) headers.",
+        facts: Self.limit("header_fields_max", countMax))
+    case .bodyTooLarge(let bytesMax):
+      self.init(
+        .bodyTooLarge, "A body has at most \(bytesMax) bytes.",
+        facts: Self.limit("body_bytes_max", bytesMax))
+    case .unknownExpectation:
+      self.init(.unknownExpectation, "The only expectation known is 100-continue.")
+    case .unsupportedVersion:
+      self.init(.unsupportedHTTPVersion, "HTTP/1.1, HTTP/1.0 and HTTP/2 are spoken here.")
+    case .unsupportedTransferCoding:
+      self.init(.unsupportedTransferCoding, "The only transfer coding known is chunked.")
+    case .unsupportedMethod:
+      self.init(.unsupportedMethod, "This server is no proxy: it knows no CONNECT.")
+    case .headTimeout(let after):
+      self.init(
+        .requestTimeout, "The request's head was not whole after \(DurationText.format(after)).")
+    case .bodyTimeout(let after):
+      self.init(
+        .requestTimeout,
+        "The request's body made too little progress in \(DurationText.format(after)).")
+    case .tooManyConnections(let countMax):
+      self.init(
+        .tooManyConnections, "\(countMax) connections are open; try again later.",
+        facts: Self.limit("connections_max", countMax))
+    case .tooManyBodies(let bytesMax):
+      self.init(
+        .overloaded, "Requests in flight hold \(bytesMax) bytes; try again later.",
+        facts: Self.limit("held_body_bytes_max", bytesMax))
+    case .plainTextOnTLSPort:
+      self.init(.tlsRequired, "This port speaks TLS: use https.")
     }
   }
 }

@@ -48,6 +48,7 @@ final class Server: Sendable {
         }
         return gateway.handler(on: loop, executor: executor)
       }
+      gateway.attach(http)
     } catch {
       throw .listening(on: configuration.listen, error)
     }

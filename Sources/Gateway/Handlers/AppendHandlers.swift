@@ -24,12 +24,16 @@ enum AppendHandlers {
     let format = AppendFormat(headers)
     guard body.readableBytes > 0 || format == .binaryEvent else { throw AppendBody.empty }
     if !format.isSingle { try headers.refuseSingleRecordHeaders(format.name) }
-    let reader = AppendBody(
-      format: format, headers: headers,
-      keyPointer: try keyPointer(query, format, headers), limits: request.limits)
+    let keyPointer = try keyPointer(query, format, headers)
     let condition = try condition(headers, shard)
     let extras = try headers.extras(for: body, request.limits)
     let home = shard ?? home(for: headers, extras, of: stream, request.loop)
+    if format == .json, keyPointer == nil, headers.key == nil, headers.recordHeaders.isEmpty {
+      let draft = try plainDraft(body, extras, request.limits)
+      return send(draft, to: home, if: condition, for: request)
+    }
+    let reader = AppendBody(
+      format: format, headers: headers, keyPointer: keyPointer, limits: request.limits)
     var sorter = RecordSorter(
       stream, home: home, isFixed: shard != nil, extras: extras, limits: request.limits,
       bytesHint: body.readableBytes)
@@ -37,6 +41,30 @@ enum AppendHandlers {
       try reader.read(bytes, into: &sorter)
     }
     send(sorter.finish(), if: condition, for: request)
+  }
+
+  /// The commonest request of all, by the shortest way: one JSON value and nothing beside it.
+  private static func plainDraft(
+    _ body: ByteBuffer, _ extras: FrameExtras, _ limits: RequestLimits
+  ) throws(Problem) -> FrameDraft {
+    var builder = FrameBuilder(extras: extras, valuesBytesHint: body.readableBytes)
+    try body.withUnsafeReadableBytes { bytes throws(Problem) in
+      let extent: JSONExtent
+      do throws(JSONFault) { extent = try JSONScanner.extent(bytes) } catch {
+        throw Problem(fault: error)
+      }
+      guard extent.range.count <= limits.recordBytesMax else {
+        throw Problem(
+          recordOver: limits, bytes: extent.range.count, facts: [("record", .number(0))])
+      }
+      let value = UnsafeRawBufferPointer(rebasing: bytes[extent.range])
+      if extent.hasLineBreaks {
+        JSONScanner.flattened(value).withUnsafeReadableBytes { builder.appendPlain($0) }
+      } else {
+        builder.appendPlain(value)
+      }
+    }
+    return builder.finish()
   }
 
   private static func keyPointer(
@@ -86,23 +114,28 @@ enum AppendHandlers {
     _ drafts: consuming [(shard: Shard, draft: FrameDraft)], if condition: AppendCondition,
     for request: Request
   ) {
-    let confined = request.confined
     guard drafts.count > 1 else {
-      let index = drafts[0].shard.index
-      return request.engine.append(
-        drafts[0].draft, to: drafts[0].shard, if: condition, on: request.executor
-      ) {
-        switch $0 {
-        case .success(let appended): answer(confined.value, appended, shard: index)
-        case .failure(let error): confined.value.fail(Problem(error))
-        }
-      }
+      return send(drafts[0].draft, to: drafts[0].shard, if: condition, for: request)
     }
     let join = Confined(
       AppendJoin(request, shards: drafts.map(\.shard.index)), to: request.executor)
     for (place, (shard, draft)) in drafts.enumerated() {
       request.engine.append(draft, to: shard, if: condition, on: request.executor) {
         join.value.receive($0, at: place)
+      }
+    }
+  }
+
+  private static func send(
+    _ draft: consuming FrameDraft, to shard: Shard, if condition: AppendCondition,
+    for request: Request
+  ) {
+    let confined = request.confined
+    let index = shard.index
+    request.engine.append(draft, to: shard, if: condition, on: request.executor) {
+      switch $0 {
+      case .success(let appended): answer(confined.value, appended, shard: index)
+      case .failure(let error): confined.value.fail(Problem(error))
       }
     }
   }

@@ -25,9 +25,20 @@ enum OperationHandlers {
 
   static func metrics(_ request: Request) throws(Problem) {
     _ = try request.query([])
+    let confined = request.confined
+    guard let server = request.loop.gateway.attachedServer else {
+      return answerMetrics(request, [])
+    }
+    server.counters { counters in
+      confined.executor.run { answerMetrics(confined.value, counters.samples) }
+    }
+  }
+
+  private static func answerMetrics(_ request: Request, _ transport: [MetricSample]) {
     let gateway = request.loop.gateway
     var buffer = request.loop.allocator.buffer(capacity: 16 << 10)
-    gateway.metrics.write(request.engine.metrics + gateway.otherMetrics(), into: &buffer)
+    gateway.metrics.write(
+      transport + request.engine.metrics + gateway.otherMetrics(), into: &buffer)
     request.respond(
       200,
       Headers([
@@ -40,5 +51,35 @@ enum OperationHandlers {
     request.respond(
       200, Headers([("content-type", "application/yaml"), ("cache-control", "no-cache")]),
       OpenAPIDocument.bytes)
+  }
+}
+
+extension TransportCounters {
+  /// The transport's lines of `/metrics`.
+  var samples: [MetricSample] {
+    func counter(_ name: String, _ help: String, _ value: Int) -> MetricSample {
+      MetricSample("millrace_\(name)_total", .counter, help, value: Double(value))
+    }
+    func requests(_ version: String, _ value: Int) -> MetricSample {
+      MetricSample(
+        "millrace_http_received_total", .counter, "Requests received, by HTTP version.",
+        labels: [("version", version)], value: Double(value))
+    }
+    return [
+      MetricSample(
+        "millrace_connections", .gauge, "Connections open.", value: Double(connectionsOpen)),
+      MetricSample(
+        "millrace_held_body_bytes", .gauge, "Bytes of request bodies not yet answered.",
+        value: Double(heldBodyBytes)),
+      counter("connections", "Connections accepted.", connectionsTotal),
+      counter("connections_refused", "Connections over the limit.", connectionsRefused),
+      counter("connections_broken", "Connections that ended unanswered.", connectionsBroken),
+      counter("tls_handshakes_failed", "TLS handshakes that failed.", tlsHandshakesFailed),
+      requests("1", requestsHTTP1), requests("2", requestsHTTP2),
+      counter("requests_refused", "Requests refused by the transport.", requestsRefused),
+      counter("streams_reset", "HTTP/2 streams reset by the peer.", streamsReset),
+      counter("received_bytes", "Bytes received.", bytesIn),
+      counter("sent_bytes", "Bytes sent.", bytesOut),
+    ]
   }
 }

@@ -89,6 +89,7 @@ enum TrimHandlers {
 /// Waits for all shards of a trimmed stream.
 final class TrimJoin {
   private let request: Request
+  private let stream: Stream
   private var earliest: [Offset?]
   private var missing: Int
   private var problem: Problem?
@@ -99,7 +100,6 @@ final class TrimJoin {
     missing = stream.shards.count
     self.stream = stream
   }
-  private let stream: Stream
 
   func receive(_ result: Result<Offset, Problem>, of shard: Shard) {
     switch result {
@@ -113,7 +113,8 @@ final class TrimJoin {
       if !done.isEmpty {
         problem = Problem(
           .partlyApplied,
-          "\(done.count) of \(stream.shards.count) shards were trimmed; trim again: \(problem.detail)",
+          "\(done.count) of \(stream.shards.count) shards were trimmed; trim again. "
+            + problem.detail,
           applied: .maybe)
       }
       return request.fail(problem)

@@ -20,8 +20,9 @@ public final class HTTPServer: Sendable {
     /// body being read; on a request that expects 100-continue its body is then never asked for.
     public var admit: @Sendable (RequestHead, _ contentLength: Int?) -> Answer? = { _, _ in nil }
     /// Makes the answer to what never reaches a handler.
-    public var render: @Sendable (TransportProblem, _ requestID: String) -> Answer =
-      TransportProblem.defaultAnswer
+    public var render: @Sendable (TransportProblem, _ requestID: String) -> Answer = {
+      Problem($0).answer(requestID: $1)
+    }
     /// Called after each answer; nil logs nothing.
     public var accessLog: (@Sendable (AccessRecord) -> Void)?
 
@@ -127,6 +128,23 @@ public final class HTTPServer: Sendable {
     var sum = TransportCounters()
     for loop in loops { sum += try await loop.eventLoop.submit { loop.value.counters }.get() }
     return sum
+  }
+
+  /// As `counters()`, for those who cannot wait; replies on any loop.
+  func counters(reply: @escaping @Sendable (TransportCounters) -> Void) {
+    count(loops[...], TransportCounters(), reply)
+  }
+
+  private func count(
+    _ rest: ArraySlice<NIOLoopBound<LoopState>>, _ sum: TransportCounters,
+    _ reply: @escaping @Sendable (TransportCounters) -> Void
+  ) {
+    guard let loop = rest.first else { return reply(sum) }
+    loop.eventLoop.execute { [self] in
+      var sum = sum
+      sum += loop.value.counters
+      count(rest.dropFirst(), sum, reply)
+    }
   }
 
   /// Accepts no more, lets what is in flight finish within `deadline`, then closes every connection.
