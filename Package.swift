@@ -63,7 +63,8 @@ let package = Package(
     .testTarget(name: "SimulationTests", dependencies: ["Engine"], swiftSettings: house),
     .testTarget(
       name: "GatewayTests",
-      dependencies: ["Gateway", .product(name: "NIOEmbedded", package: "swift-nio"),
+      dependencies: [
+        "Engine", "Gateway", "Wire", .product(name: "NIOEmbedded", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
       ],
       swiftSettings: house),

@@ -181,7 +181,7 @@ public final class Engine: Sendable {
   // MARK: Following
 
   public enum FollowOutcome: Sendable {
-    /// From now on every committed chunk comes to `deliver`, the first one beginning at the offset asked for.
+    /// From now on every committed chunk comes to `deliver`, the first one beginning at `start`.
     case following(Following)
     /// The shard's tail is elsewhere: read up to it first.
     case behind(tail: Offset)
@@ -194,9 +194,10 @@ public final class Engine: Sendable {
     case ended(gone: Bool)
   }
   /// Joins the live tail at `from` if that is exactly where it stands: the hand-over from history to live without a hole.
+  /// nil joins wherever it stands by then, which a busy loop that asks for a place may always be too late for.
   /// `deliver` runs on `executor`, in order, once for each commit, and never before `reply`.
   public func follow(
-    _ shard: Shard, from: Offset, on executor: any Executor,
+    _ shard: Shard, from: Offset?, on executor: any Executor,
     deliver: @escaping @Sendable (FollowEvent) -> Void,
     reply: @escaping @Sendable (FollowOutcome) -> Void
   ) {
@@ -310,7 +311,15 @@ extension Retention {
 
 /// A place in the live tail; let go of by `cancel`.
 public struct Following: Sendable {
-  let cancelFollowing: @Sendable () -> Void
+  /// The first record that comes.
+  public let start: Offset
+  private let cancelFollowing: @Sendable () -> Void
+
+  public init(start: Offset, cancel: @escaping @Sendable () -> Void) {
+    self.start = start
+    cancelFollowing = cancel
+  }
+
   /// Asks that no more events come; those already on their way may still.
   public func cancel() { cancelFollowing() }
 }

@@ -16,6 +16,7 @@ public final class Gateway: Sendable {
   /// Counters of each event loop, summed by `/metrics`.
   let metrics: GatewayMetrics
   private let server = Mutex<HTTPServer?>(nil)
+  private let loops = Mutex<[Confined<GatewayLoop>]>([])
   /// Lines for `/metrics` from outside: the process's.
   let otherMetrics: @Sendable () -> [MetricSample]
 
@@ -42,7 +43,15 @@ public final class Gateway: Sendable {
     on eventLoop: any EventLoop, executor: any Executor
   ) -> (any Exchange) -> Void {
     let loop = GatewayLoop(gateway: self, eventLoop: eventLoop, executor: executor)
+    loops.withLock { $0.append(Confined(loop, to: executor)) }
     return { exchange in loop.handle(exchange) }
+  }
+
+  /// Sends live readers away with a problem that says when to come back, and answers long polls: the server stops.
+  public func drain() {
+    for loop in loops.withLock({ $0 }) {
+      loop.executor.execute { loop.value.tails.drain() }
+    }
   }
 }
 
@@ -53,6 +62,8 @@ public final class GatewayLoop {
   let executor: any Executor
   let metrics: LoopMetrics
   let allocator = ByteBufferAllocator()
+  /// Live readers and long polls.
+  let tails: TailHub
   /// Turns records without keys round the shards.
   var nextShard = 0
   private var checkedHost = ""
@@ -62,6 +73,9 @@ public final class GatewayLoop {
     self.eventLoop = eventLoop
     self.executor = executor
     metrics = gateway.metrics.makeLoop()
+    tails = TailHub(
+      source: gateway.engine, executor: executor, clock: gateway.clock, metrics: metrics,
+      settings: TailSettings(gateway.configuration))
   }
 
   var engine: Engine { gateway.engine }

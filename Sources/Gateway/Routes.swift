@@ -15,6 +15,9 @@ enum Routes {
   ]
 
   static let records: [Route] = [
+    Route("GET", "/v1/streams/{stream}/records", "readStream", ReadHandlers.readStream),
+    Route(
+      "GET", "/v1/streams/{stream}/shards/{shard}/records", "readShard", ReadHandlers.readShard),
     Route(
       "POST", "/v1/streams/{stream}/records", "appendToStream", AppendHandlers.appendToStream),
     Route(

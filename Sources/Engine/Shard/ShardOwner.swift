@@ -245,21 +245,21 @@ final class ShardOwner: LogClient {
   // MARK: Following
 
   func follow(
-    from: Offset, on executor: any Executor,
+    from: Offset?, on executor: any Executor,
     deliver: @escaping @Sendable (Engine.FollowEvent) -> Void,
     reply: @escaping @Sendable (Engine.FollowOutcome) -> Void
   ) {
     let outcome: Engine.FollowOutcome
     if case .ended = state {
       outcome = .gone
-    } else if from == shard.tail {
+    } else if from == nil || from == shard.tail {
       lastFollower += 1
       let id = lastFollower
       followers.append(Follower(id: id, executor: executor, deliver: deliver))
       let owner = Confined(self, to: shard.executor)
       let mailboxes = services.mailboxes
       outcome = .following(
-        Following {
+        Following(start: shard.tail) {
           mailboxes.post(to: owner.executor) {
             owner.value.followers.removeAll { $0.id == id }
           }

@@ -50,18 +50,39 @@ public struct BodyChunk: Sendable {
   /// The bytes alone: a slice of `chunked`.
   public let bytes: ByteBuffer
 
+  /// Eight hexadecimal digits, leading zeros included, keep the head's length known before the body's is.
+  private static let headBytes = 10
+
   /// Frames what `write` writes. `bytesHint` reserves room.
   public init(
     bytesHint: Int = 256, allocator: ByteBufferAllocator = .init(),
     _ write: (inout ByteBuffer) -> Void
   ) {
-    // Eight hexadecimal digits, leading zeros included, keep the head's length known before the body's is.
-    let headBytes = 10
+    var buffer = Self.room(bytesHint, allocator)
+    write(&buffer)
+    precondition(buffer.writerIndex > Self.headBytes, "an empty chunk would end the body")
+    self.init(framing: buffer)
+  }
+
+  /// Frames what `write` writes; nil if that is nothing.
+  public static func unlessEmpty(
+    bytesHint: Int = 256, allocator: ByteBufferAllocator = .init(),
+    _ write: (inout ByteBuffer) -> Void
+  ) -> BodyChunk? {
+    var buffer = room(bytesHint, allocator)
+    write(&buffer)
+    return buffer.writerIndex > headBytes ? BodyChunk(framing: buffer) : nil
+  }
+
+  private static func room(_ bytesHint: Int, _ allocator: ByteBufferAllocator) -> ByteBuffer {
     var buffer = allocator.buffer(capacity: bytesHint + headBytes + 2)
     buffer.writeRepeatingByte(UInt8(ascii: "0"), count: headBytes)
-    write(&buffer)
+    return buffer
+  }
+
+  private init(framing buffer: consuming ByteBuffer) {
+    let headBytes = Self.headBytes
     let count = buffer.writerIndex - headBytes
-    precondition(count > 0, "an empty chunk would end the body")
     for digit in 0..<8 {
       let nibble = UInt8(truncatingIfNeeded: count >> (4 * (7 - digit))) & 15
       buffer.setInteger(nibble < 10 ? nibble + 48 : nibble + 87, at: digit)
@@ -90,6 +111,9 @@ public protocol Exchange: AnyObject {
   func write(_ chunk: BodyChunk)
   /// Ends a streamed answer.
   func finish()
+  /// Breaks a streamed answer off so that the client sees it is not whole: HTTP/1.1 closes without the last chunk,
+  /// HTTP/2 resets the stream.
+  func abort()
 
   /// Bytes written but not yet taken by the peer's side.
   var unsentBytes: Int { get }

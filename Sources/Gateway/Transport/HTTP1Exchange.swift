@@ -94,4 +94,10 @@ final class HTTP1Exchange: Exchange {
     precondition(phase == .streaming, "a streamed answer was ended twice, or before it began")
     session.finish(self)
   }
+
+  func abort() {
+    guard let session else { return }
+    precondition(phase == .streaming, "only a streamed answer can break off")
+    session.breakOff(self)
+  }
 }

@@ -372,6 +372,14 @@ final class HTTP1Session {
     complete(exchange)
   }
 
+  /// Ends the connection behind what was written, without the last chunk.
+  func breakOff(_ exchange: HTTP1Exchange) {
+    // An answer that ends with the connection anyway can only be cut.
+    if !exchange.isChunked { return connection.abort() }
+    exchange.closes = true
+    complete(exchange)
+  }
+
   private func complete(_ exchange: HTTP1Exchange) {
     exchange.phase = .finished
     exchange.session = nil

@@ -1,0 +1,115 @@
+// Reading: one URL, four ways. Finds out what is asked and where it begins, and hands over to the answer of that kind.
+import Engine
+import NIOCore
+import Wire
+
+enum ReadHandlers {
+  /// `GET /v1/streams/{stream}/records`: all shards, ordered within each.
+  static func readStream(_ request: Request) throws(Problem) {
+    try read(request) { _ throws(Problem) in nil }
+  }
+
+  /// `GET /v1/streams/{stream}/shards/{shard}/records`.
+  static func readShard(_ request: Request) throws(Problem) {
+    try read(request) { stream throws(Problem) in try request.shard(of: stream).index }
+  }
+
+  private static func read(
+    _ request: Request, _ shardIndex: (Stream) throws(Problem) -> Int?
+  ) throws(Problem) {
+    _ = try request.name()
+    let query = try ReadQuery(request)
+    // Before the stream is looked for: it may be gone, and whoever was told of its end need not come back either.
+    if query.hasEnded { return request.respond(204, Headers(), nil) }
+    let stream = try request.stream()
+    let target = try ReadTarget(stream, try shardIndex(stream), query)
+    let tails = request.loop.tails
+    if request.isHead, query.isLive { return request.respond(200, liveHeaders(query), nil) }
+    if tails.isDraining, query.isLive {
+      return fail(request, query, Problem(.stopping, "The server is stopping."))
+    }
+    ReadPlacesFinder.find(target, query, tails.source, on: request.executor) { found in
+      switch found {
+      case .failure(let problem): fail(request, query, problem)
+      case .success(let places): answer(request, query, target, places)
+      }
+    }
+  }
+
+  private static func answer(
+    _ request: Request, _ query: ReadQuery, _ target: ReadTarget, _ places: ReadPlaces
+  ) {
+    if query.isLive {
+      answerLive(request, query, target, places)
+    } else if query.isPage {
+      PageAnswer(request, query, target, places).start()
+    } else {
+      ThroughAnswer(request, query, target, places).start()
+    }
+  }
+
+  // MARK: Live
+
+  private static func answerLive(
+    _ request: Request, _ query: ReadQuery, _ target: ReadTarget, _ places: ReadPlaces
+  ) {
+    let exchange = request.exchange
+    let tails = request.loop.tails
+    var headers = liveHeaders(query)
+    let cursor = target.scope.cursor(at: places.start)
+    if query.form == .lines {
+      // It cannot speak of a gap later, and would have to break off.
+      if let slot = firstTrimmed(target, places) {
+        return request.fail(
+          ReadProblem.trimmed(
+            target, slot: slot, places: places.start, earliest: target.shards[slot].earliest))
+      }
+      headers.fields.append((ReadHeader.cursor, cursor.encoded()))
+    }
+    request.start(200, headers)
+    if query.form == .events {
+      exchange.write(
+        BodyChunk { buffer in
+          LiveText.writeOpen(
+            stream: target.stream.name, heartbeat: tails.settings.heartbeatInterval,
+            retry: tails.settings.reconnectDelay, at: cursor, into: &buffer)
+        })
+    }
+    let wanted = TailRequest(
+      stream: target.stream, shardIndex: target.shardIndex, shape: query.liveShape,
+      filter: query.filter)
+    TailReader(wanted, from: places.start, exchange, on: tails).start()
+  }
+
+  private static func firstTrimmed(_ target: ReadTarget, _ places: ReadPlaces) -> Int? {
+    guard places.isFixed else { return nil }
+    let shards = target.shards
+    return shards.indices.first { places.start[$0] < shards[$0].earliest }
+  }
+
+  private static func liveHeaders(_ query: ReadQuery) -> Headers {
+    Headers([
+      ("content-type", query.form.contentType), ("cache-control", "no-cache, no-transform"),
+      ("x-accel-buffering", "no"), ("vary", "Accept"),
+    ])
+  }
+
+  /// A browser's EventSource gives up for good on any answer but 200, so a trouble that passes is an event.
+  private static func fail(_ request: Request, _ query: ReadQuery, _ problem: Problem) {
+    guard query.form == .events, problem.retryable else { return request.fail(problem) }
+    let retry = request.loop.tails.settings.troubleDelay
+    request.start(200, liveHeaders(query))
+    request.exchange.write(
+      BodyChunk(bytesHint: 512) { buffer in
+        LiveText.writeProblem(
+          problem, requestID: request.exchange.requestID, retry: retry, into: &buffer)
+      })
+    request.exchange.finish()
+  }
+}
+
+/// Headers of answers that have no room for them in their bodies.
+enum ReadHeader {
+  static let cursor = "millrace-cursor"
+  static let upToDate = "millrace-up-to-date"
+}
