@@ -75,7 +75,7 @@ struct StoreOpening {
   private func findManifest(laneCount: Int) throws(StoreOpenError) -> StoreManifest {
     if let manifest = try StoreManifest.read(disk) { return manifest }
     let isNew = try onDisk { () throws(DiskError) in
-      try disk.list(LaneFiles.root).isEmpty && disk.list(SegmentFiles.root).isEmpty
+      (try disk.list(LaneFiles.root) + disk.list(SegmentFiles.root)).isEmpty
     }
     guard isNew else {
       throw .foreign(

@@ -16,7 +16,8 @@ struct GroupHeader: Equatable {
   static let trailerBytes = 16
 
   private static let atChecksum = 8
-  private static let atPayloadChecksum = 12  // the checksum covers the salt and everything from here on
+  /// The checksum covers the salt and everything from here on.
+  private static let atPayloadChecksum = 12
   private static let atGeneration = 16
   private static let atSequence = 24
   private static let atDurable = 32
