@@ -1,0 +1,386 @@
+// How a store comes up: the manifest, each lane's log and checkpoints, and the move to another number of lanes.
+import NIOCore
+import Wire
+
+/// A lane as it stands after recovery, before it runs.
+struct RecoveredLane {
+  let number: Int
+  let checkpointer: Checkpointer
+  var shards: [ShardID: ShardLog] = [:]
+  /// In the order of their rows and of the log: nothing depends on a dictionary's.
+  var order: [ShardLog] = []
+  var dirty: [ShardLog] = []
+  var removed: [ShardLog] = []
+  var log: LaneLog
+  /// The last group of the log, which may never have been synced.
+  var last: WALRecovery.LastGroup?
+  /// The log has damage behind which nothing counts.
+  var isCut = false
+}
+
+struct StoreOpening {
+  let options: StoreOptions
+  let disk: any Disk
+  let time: any TimeSource
+  let liveShards: Set<ShardID>?
+  private(set) var salt: UInt64 = 0
+  private(set) var report = RecoveryReport()
+
+  init(
+    options: StoreOptions, disk: any Disk, time: any TimeSource, liveShards: Set<ShardID>?
+  ) {
+    self.options = options
+    self.disk = disk
+    self.time = time
+    self.liveShards = liveShards
+  }
+
+  /// - Returns: the lanes in order, ready to run.
+  mutating func run(
+    laneCount: Int, _ checkpoints: (Int) throws(MetaError) -> any CheckpointStore
+  ) throws(StoreOpenError) -> [RecoveredLane] {
+    var manifest = try findManifest(laneCount: laneCount)
+    salt = manifest.salt
+    try onDisk { () throws(DiskError) in
+      // What an interrupted move left behind.
+      for name in try disk.list(LaneFiles.root) {
+        if let number = Int(name), !manifest.lanes.contains(number) {
+          try disk.remove(LaneFiles.directory(number))
+        }
+      }
+    }
+    var lanes: [RecoveredLane] = []
+    for number in manifest.lanes {
+      lanes.append(try recover(number, isNew: !manifest.isReady, checkpoints))
+    }
+    // Up to here nothing was changed.
+    for index in lanes.indices where lanes[index].isCut { try flush(&lanes[index]) }
+    if manifest.laneCount != laneCount {
+      report.lanesBefore = manifest.laneCount
+      for index in lanes.indices { try flush(&lanes[index]) }
+      lanes = try move(lanes, to: laneCount, &manifest, checkpoints)
+    }
+    for index in lanes.indices { try secureLast(&lanes[index]) }
+    if !manifest.isReady {
+      manifest.isReady = true
+      try onDisk { () throws(DiskError) in try manifest.write(disk) }
+    }
+    return lanes
+  }
+
+  private func onDisk<T>(_ body: () throws(DiskError) -> T) throws(StoreOpenError) -> T {
+    do { return try body() } catch { throw .disk(error) }
+  }
+
+  private func findManifest(laneCount: Int) throws(StoreOpenError) -> StoreManifest {
+    if let manifest = try StoreManifest.read(disk) { return manifest }
+    let isNew = try onDisk { () throws(DiskError) in
+      (try disk.list(LaneFiles.root) + disk.list(SegmentFiles.root)).isEmpty
+    }
+    guard isNew else {
+      throw .foreign(
+        file: StoreManifest.path, "it is missing, but there are lanes or shards beside it")
+    }
+    let manifest = StoreManifest(
+      salt: options.salt, firstLane: 0, laneCount: laneCount, isReady: false)
+    try onDisk { () throws(DiskError) in try manifest.write(disk) }
+    return manifest
+  }
+
+  // MARK: A lane
+
+  private mutating func recover(
+    _ number: Int, isNew: Bool, _ checkpoints: (Int) throws(MetaError) -> any CheckpointStore
+  ) throws(StoreOpenError) -> RecoveredLane {
+    let slots = try onDisk { () throws(DiskError) in
+      try disk.list(LaneFiles.directory(number)).compactMap(LaneFiles.slot)
+    }
+    guard isNew || !slots.isEmpty else {
+      throw .foreign(file: LaneFiles.directory(number), "its log files are missing")
+    }
+    var lane = try load(number, checkpoints)
+    let recovery = WALRecovery(
+      disk: disk, lane: number, salt: salt, block: options.walBlockBytes,
+      checkpointed: lane.log.checkpointed)
+    let outcome = try recovery.run { (frame) throws(StoreOpenError) in
+      try replay(frame, into: &lane)
+    }
+    if let damage = outcome.damage {
+      guard options.truncatesDamaged else {
+        throw .damaged(file: damage.file, position: damage.position, damage.reason)
+      }
+      report.dropped.append("\(damage.file), position \(damage.position): \(damage.reason)")
+      report.dropped += damage.lost
+      lane.isCut = true
+    }
+    lane.last = outcome.last
+    lane.log.nextSequence = lane.isCut ? outcome.sequenceCeiling : outcome.nextSequence
+    lane.log.nextGeneration = outcome.nextGeneration
+    try openFiles(outcome, of: &lane)
+    dropDeadShards(&lane)
+    return lane
+  }
+
+  private func load(
+    _ number: Int, _ checkpoints: (Int) throws(MetaError) -> any CheckpointStore
+  ) throws(StoreOpenError) -> RecoveredLane {
+    try onDisk { () throws(DiskError) in
+      guard try !disk.exists(LaneFiles.directory(number)) else { return }
+      try disk.createDirectory(LaneFiles.directory(number))
+      try disk.syncDirectory(LaneFiles.root)
+      try disk.syncDirectory("")
+    }
+    let store: any CheckpointStore
+    let state: CheckpointState
+    do {
+      store = try checkpoints(number)
+      state = try store.load()
+    } catch {
+      throw .checkpoint(lane: number, error)
+    }
+    var lane = RecoveredLane(
+      number: number, checkpointer: Checkpointer(store: store, disk: disk, options: options),
+      log: LaneLog(fileBytes: options.walFileBytes))
+    lane.log.checkpointed = state.logSequence
+    let stamped = Set(state.stampedShards)
+    var segments = state.segments[...]
+    for row in state.shards {
+      let own = segments.drop { $0.shard < row.shard }.prefix { $0.shard == row.shard }
+      segments = segments[own.endIndex...]
+      lane.add(
+        ShardLog(row, segments: Array(own), hasStoredStamps: stamped.contains(row.shard)))
+    }
+    return lane
+  }
+
+  private mutating func replay(_ frame: ReplayedFrame, into lane: inout RecoveredLane)
+    throws(StoreOpenError)
+  {
+    let header = frame.header
+    if let liveShards, !liveShards.contains(header.shard) { return }
+    let shard = lane.shards[header.shard] ?? ShardLog(new: header.shard)
+    if lane.shards[header.shard] == nil { lane.add(shard) }
+    shard.epoch = max(shard.epoch, header.epoch)
+    switch header.kind {
+    case .records:
+      guard header.baseOffset == shard.tail else {
+        let position = frame.address.position
+        throw .damaged(
+          file: LaneFiles.directory(lane.number), position: position,
+          "shard \(shard.id) goes on at \(header.baseOffset), its tail is \(shard.tail)")
+      }
+      shard.commitRecords(
+        FrameEntry(
+          base: header.baseOffset, timestamp: header.timestamp, flags: header.flags,
+          address: frame.address, byteCount: header.frameBytes), end: header.endOffset)
+      report.replayedFrames += 1
+      report.replayedBytes += header.frameBytes
+    case .trim: shard.commitTrim(before: header.baseOffset)
+    case .epoch: break
+    }
+    shard.unwind()
+    lane.markDirty(shard)
+  }
+
+  /// Opens the log's files: those with groups wait for a checkpoint, the others are free.
+  private func openFiles(_ outcome: WALRecovery.Outcome, of lane: inout RecoveredLane)
+    throws(StoreOpenError)
+  {
+    for slot in outcome.blankSlots + outcome.files.map(\.slot) {
+      let path = LaneFiles.log(lane.number, slot: slot)
+      let (shared, size) = try onDisk { () throws(DiskError) in
+        let shared = SharedFile(try disk.open(path, create: false))
+        return (shared, try shared.file.size())
+      }
+      var file = LaneLog.File(slot: slot, path: path, shared: shared, state: .free)
+      file.isOdd = size != options.walFileBytes
+      if let index = outcome.files.firstIndex(where: { $0.slot == slot }) {
+        file.generation = outcome.files[index].generation
+        let next = outcome.files[(index + 1)...].map(\.first).min() ?? lane.log.nextSequence
+        file.state = .sealed(last: min(next, lane.log.nextSequence) - 1)
+      }
+      lane.log.files.append(file)
+    }
+    lane.log.checkpointed(upTo: lane.log.checkpointed)
+  }
+
+  private mutating func dropDeadShards(_ lane: inout RecoveredLane) {
+    guard let liveShards else { return }
+    for shard in lane.order where !liveShards.contains(shard.id) {
+      lane.shards[shard.id] = nil
+      shard.isRemoved = true
+      lane.removed.append(shard)
+      report.removedShards.append(shard.id)
+    }
+    lane.order.removeAll(where: \.isRemoved)
+    report.removedShards.sort()
+  }
+
+  // MARK: The last group
+
+  private mutating func replayLast(_ lane: inout RecoveredLane) throws(StoreOpenError) {
+    guard let last = lane.last else { return }
+    lane.last = nil
+    for frame in last.frames { try replay(frame, into: &lane) }
+  }
+
+  /// The last group may be no more than a page in the kernel's memory that never reached the disk, and that a failed
+  /// sync marked clean. Readers will see it, so it is written anew, to another file, and synced.
+  private mutating func secureLast(_ lane: inout RecoveredLane) throws(StoreOpenError) {
+    let options = options
+    let size = GroupHeader.groupBytes(
+      payloadBytes: lane.last?.payload.readableBytes ?? 0, block: options.walBlockBytes)
+    if lane.log.free == nil, lane.log.files.count >= options.walFilesPerLane {
+      // No file is free: what they hold goes into segments first.
+      try flush(&lane)
+    }
+    if lane.log.free == nil {
+      let slot = (0...).first { slot in !lane.log.files.contains { $0.slot == slot } }!
+      let shared = try onDisk { () throws(DiskError) in
+        try LaneLog.makeFile(
+          disk, lane: lane.number, slot: slot, bytes: max(options.walFileBytes, size))
+      }
+      lane.log.addFile(lane: lane.number, slot: slot, shared)
+    }
+    guard var last = lane.last else { return }
+    lane.last = nil
+    lane.log.nextSequence = last.sequence
+    let file = lane.log.file(forGroupOf: min(size, options.walFileBytes))!
+    let header = GroupHeader(
+      generation: lane.log.files[file].generation, sequence: last.sequence,
+      payloadBytes: last.payload.readableBytes, frameCount: last.frames.count, lane: lane.number)
+    let group = header.group(
+      of: CollectionOfOne(last.payload), block: options.walBlockBytes, salt: salt)
+    let shared = lane.log.files[file].shared
+    try onDisk { () throws(DiskError) in
+      try shared.file.write([group], at: 0)
+      try shared.file.sync()
+    }
+    lane.log.files[file].position = group.readableBytes
+    lane.log.files[file].commits = 1
+    lane.log.nextSequence += 1
+    var position = GroupHeader.bytes
+    for index in last.frames.indices {
+      last.frames[index].address = WALAddress(generation: header.generation, position: position)
+      position += last.frames[index].header.frameBytes
+      try replay(last.frames[index], into: &lane)
+    }
+  }
+
+  // MARK: Checkpoints at start
+
+  /// Lays all that the lane's log holds into segments.
+  private mutating func flush(_ lane: inout RecoveredLane) throws(StoreOpenError) {
+    try replayLast(&lane)
+    var plan = CheckpointPlan(logSequence: lane.log.durable, log: lane.log.reader, now: time.now)
+    let shards = lane.dirty
+    for shard in shards where !shard.isRemoved {
+      shard.isDirty = false
+      plan.shards.append(shard.beginFlush(options))
+    }
+    plan.removedShards = lane.removed.map(\.id)
+    let outcome: CheckpointOutcome
+    do {
+      outcome = try lane.checkpointer.run(plan)
+    } catch {
+      switch error {
+      case .files(.full):
+        throw .disk(DiskError(.full, operation: "checkpoint", path: SegmentFiles.root))
+      case .files(let error):
+        throw .damaged(
+          file: LaneFiles.directory(lane.number), position: 0, "checkpoint: \(error)")
+      case .record(let error, _): throw .checkpoint(lane: lane.number, error)
+      }
+    }
+    let planned = shards.filter { !$0.isRemoved }
+    for (index, shard) in planned.enumerated() {
+      shard.endFlush(written: outcome.written[index], removed: plan.shards[index].removed)
+      if outcome.stamped[index] { shard.hasStoredStamps = true }
+    }
+    lane.dirty = []
+    lane.removed = []
+    lane.log.checkpointed(upTo: plan.logSequence)
+  }
+
+  // MARK: Another number of lanes
+
+  /// All records are in segments; only what the checkpoint stores say has to move. The manifest's change is the
+  /// moment when it counts: before it, the next start begins the move anew.
+  private mutating func move(
+    _ old: [RecoveredLane], to laneCount: Int, _ manifest: inout StoreManifest,
+    _ checkpoints: (Int) throws(MetaError) -> any CheckpointStore
+  ) throws(StoreOpenError) -> [RecoveredLane] {
+    let formerLanes = manifest.lanes
+    manifest.firstLane = formerLanes.upperBound
+    manifest.laneCount = laneCount
+    var lanes: [RecoveredLane] = []
+    for number in manifest.lanes {
+      try onDisk { () throws(DiskError) in try disk.remove(LaneFiles.directory(number)) }
+      lanes.append(try load(number, checkpoints))
+    }
+    do {
+      for index in lanes.indices {
+        var change = CheckpointChange()
+        // A checkpoint store that is not below the lane's directory may remember an interrupted move.
+        change.removedShards = lanes[index].order.map(\.id)
+        lanes[index].order = []
+        lanes[index].shards = [:]
+        for former in old {
+          for shard in former.order where shard.id.rawValue % UInt64(laneCount) == UInt64(index) {
+            lanes[index].add(shard)
+            change.shards.append(shard.row)
+            change.segments += shard.segments + shard.doomed
+            if shard.hasStoredStamps {
+              change.stamps += try former.checkpointer.store.stamps(of: shard.id).map {
+                (shard.id, $0)
+              }
+            }
+          }
+        }
+        try lanes[index].checkpointer.store.commit(change)
+        lanes[index].log.checkpointed = 0
+      }
+    } catch {
+      throw .checkpoint(lane: manifest.firstLane, error)
+    }
+    for index in lanes.indices { try secureLast(&lanes[index]) }
+    let moved = manifest
+    try onDisk { () throws(DiskError) in try moved.write(disk) }
+    for lane in old { lane.checkpointer.store.close() }
+    try onDisk { () throws(DiskError) in
+      for number in formerLanes { try disk.remove(LaneFiles.directory(number)) }
+    }
+    return lanes
+  }
+}
+
+extension RecoveredLane {
+  mutating func add(_ shard: ShardLog) {
+    shards[shard.id] = shard
+    order.append(shard)
+  }
+
+  mutating func markDirty(_ shard: ShardLog) {
+    guard !shard.isDirty else { return }
+    shard.isDirty = true
+    dirty.append(shard)
+  }
+}
+
+extension Lane {
+  convenience init(_ parts: Parts, taking recovered: RecoveredLane) {
+    self.init(parts, log: recovered.log)
+    shards = recovered.shards
+    dirty = recovered.dirty
+    removed = recovered.removed
+    for shard in recovered.order where !shard.doomed.isEmpty && !shard.isDirty {
+      shard.isDirty = true
+      dirty.append(shard)
+    }
+    counters.shards.set(shards.count)
+    counters.logFiles.set(log.files.count)
+    counters.logBytesInUse.set(log.bytesInUse)
+    isFull = (try? parts.disk.freeBytes()).map { $0 < options.reserveBytes } ?? false
+    counters.isFull.set(isFull ? 1 : 0)
+  }
+}

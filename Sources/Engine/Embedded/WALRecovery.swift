@@ -1,0 +1,290 @@
+// Reads a lane's write-ahead log after a stop or a crash and decides what of it holds.
+//
+// The rules: groups follow one another without gaps in their sequence. A file's groups end where a file of a higher
+// generation begins anew. A group that is not whole ends the log if nothing says that it was once durable: no
+// header of its file or of a later one was written after it. Otherwise it is damage.
+import NIOCore
+import Wire
+
+/// A frame found in the log, and where.
+struct ReplayedFrame {
+  var header: FrameHeader
+  var address: WALAddress
+}
+
+struct WALRecovery {
+  let disk: any Disk
+  let lane: Int
+  let salt: UInt64
+  let block: Int
+  /// Groups up to this one are in segments and need not be read.
+  let checkpointed: UInt64
+
+  struct File {
+    var slot: Int
+    var generation: UInt64
+    /// Its first group's sequence number.
+    var first: UInt64
+  }
+
+  /// A place where acknowledged records cannot be read.
+  struct Damage {
+    var file: String
+    var position: Int
+    var reason: String
+    /// The records that follow it, as far as they can be read: what goes if the log is cut there.
+    var lost: [String] = []
+  }
+
+  /// The group that was written last; maybe never synced.
+  struct LastGroup {
+    var sequence: UInt64
+    var frames: [ReplayedFrame]
+    /// The frames' bytes, one after another.
+    var payload: ByteBuffer
+  }
+
+  struct Outcome {
+    /// Files with groups, by generation.
+    var files: [File] = []
+    /// Files without any.
+    var blankSlots: [Int] = []
+    /// The last whole group beyond the checkpoint. Its frames were not handed over.
+    var last: LastGroup?
+    /// One past the last whole group.
+    var nextSequence: UInt64
+    /// Above every number that any header bears.
+    var sequenceCeiling: UInt64
+    var nextGeneration: UInt64 = 1
+    var damage: Damage?
+  }
+
+  /// Calls `replay` with every frame beyond the checkpoint, in order, but for those of the last group; stops at
+  /// damage, which the outcome then tells.
+  func run(_ replay: (ReplayedFrame) throws(StoreOpenError) -> Void) throws(StoreOpenError)
+    -> Outcome
+  {
+    var outcome = Outcome(nextSequence: checkpointed + 1, sequenceCeiling: checkpointed + 1)
+    do {
+      try survey(&outcome)
+    } catch {
+      throw .disk(error)
+    }
+    if outcome.damage != nil { return outcome }
+    let files = outcome.files
+    var walk = Walk(expected: nil, last: nil)
+    for (index, file) in files.enumerated() {
+      // Later files say anew what this one has from `limit` on.
+      let limit = files[(index + 1)...].map(\.first).min() ?? .max
+      if limit <= checkpointed + 1 || limit <= file.first { continue }
+      if walk.expected == nil, file.first > checkpointed + 1 {
+        outcome.damage = Damage(
+          file: path(file), position: 0,
+          reason: "log entries \(checkpointed + 1) to \(file.first - 1) are missing before it")
+      } else {
+        outcome.damage = try read(file, limit: limit, &walk, &outcome, replay)
+      }
+      if outcome.damage != nil {
+        try tellLoss(&outcome, from: index, after: walk.expected ?? checkpointed + 1)
+        break
+      }
+    }
+    outcome.nextSequence = max(walk.expected ?? 0, checkpointed + 1)
+    outcome.last = walk.last
+    return outcome
+  }
+
+  // MARK: What files there are
+
+  /// Finds each file's generation and first group; a file without a good first header is looked through.
+  private func survey(_ outcome: inout Outcome) throws(DiskError) {
+    var headless: [(slot: Int, headers: [GroupHeader])] = []
+    for slot in try disk.list(LaneFiles.directory(lane)).compactMap(LaneFiles.slot).sorted() {
+      if let first = try header(slot) {
+        outcome.files.append(File(slot: slot, generation: first.generation, first: first.sequence))
+        outcome.note(first)
+      } else {
+        headless.append((slot, try headers(in: contents(slot), from: 0).map(\.header)))
+      }
+    }
+    outcome.files.sort { $0.generation < $1.generation }
+    for (slot, headers) in headless {
+      for header in headers { outcome.note(header) }
+      // Whoever recycles a file has a checkpoint of all its groups, or a later file says them anew.
+      let needed = headers.contains { header in
+        header.sequence > checkpointed
+          && !outcome.files.contains {
+            $0.generation > header.generation && $0.first <= header.sequence
+          }
+      }
+      if needed {
+        outcome.damage = Damage(
+          file: LaneFiles.log(lane, slot: slot), position: 0,
+          reason: "the file's first header cannot be read")
+      }
+      outcome.blankSlots.append(slot)
+    }
+    for (one, next) in zip(outcome.files, outcome.files.dropFirst())
+    where one.generation == next.generation {
+      outcome.damage = Damage(
+        file: path(next), position: 0, reason: "it has the generation of \(path(one))")
+    }
+  }
+
+  private func path(_ file: File) -> String { LaneFiles.log(lane, slot: file.slot) }
+
+  private func header(_ slot: Int) throws(DiskError) -> GroupHeader? {
+    let file = try disk.open(LaneFiles.log(lane, slot: slot), create: false)
+    defer { file.close() }
+    var bytes = ByteBuffer()
+    _ = try file.read(at: 0, count: GroupHeader.bytes, into: &bytes)
+    return GroupHeader(in: bytes, at: 0, lane: lane, salt: salt)
+  }
+
+  private func contents(_ slot: Int) throws(DiskError) -> ByteBuffer {
+    let file = try disk.open(LaneFiles.log(lane, slot: slot), create: false)
+    defer { file.close() }
+    var bytes = ByteBuffer()
+    _ = try file.read(at: 0, count: try file.size(), into: &bytes)
+    return bytes
+  }
+
+  /// Every good header from `position` on, of whatever generation.
+  private func headers(in bytes: ByteBuffer, from position: Int) -> [(
+    position: Int, header: GroupHeader
+  )] {
+    stride(from: position, to: bytes.writerIndex, by: block).compactMap { position in
+      GroupHeader(in: bytes, at: position, lane: lane, salt: salt).map { (position, $0) }
+    }
+  }
+
+  // MARK: Group by group
+
+  private struct Walk {
+    /// The next group's sequence number; nil before the first file.
+    var expected: UInt64?
+    var last: LastGroup?
+  }
+
+  private func read(
+    _ file: File, limit: UInt64, _ walk: inout Walk, _ outcome: inout Outcome,
+    _ replay: (ReplayedFrame) throws(StoreOpenError) -> Void
+  ) throws(StoreOpenError) -> Damage? {
+    let bytes: ByteBuffer
+    do { bytes = try contents(file.slot) } catch { throw .disk(error) }
+    var position = 0
+    var expected = file.first
+    defer { walk.expected = max(walk.expected ?? 0, expected) }
+    while expected < limit {
+      var flaw = "no group begins here"
+      if let header = GroupHeader(in: bytes, at: position, lane: lane, salt: salt),
+        header.generation == file.generation, header.sequence == expected
+      {
+        outcome.note(header)
+        let size = GroupHeader.groupBytes(payloadBytes: header.payloadBytes, block: block)
+        if expected <= checkpointed, position + size <= bytes.writerIndex {
+          position += size
+          expected += 1
+          continue
+        }
+        switch group(header, in: bytes, at: position, of: file) {
+        case .success(let group):
+          if let before = walk.last { for frame in before.frames { try replay(frame) } }
+          walk.last = group
+          position += size
+          expected += 1
+          continue
+        case .failure(let reason): flaw = reason.text
+        }
+      }
+      // Not whole. Was anything of this file written after it?
+      let later = headers(in: bytes, from: position + block).first {
+        $0.header.generation == file.generation && $0.header.durable >= expected
+          && $0.header.sequence < limit
+      }
+      if let later {
+        outcome.note(later.header)
+        guard later.header.durable <= checkpointed else {
+          return Damage(file: path(file), position: position, reason: flaw)
+        }
+        position = later.position
+        expected = later.header.sequence
+        continue
+      }
+      let goesOnElsewhere = limit < .max
+      return goesOnElsewhere
+        ? Damage(file: path(file), position: position, reason: flaw) : nil
+    }
+    return nil
+  }
+
+  private struct Flaw: Error { var text: String }
+
+  /// The frames of a group, if it is whole.
+  private func group(
+    _ header: GroupHeader, in bytes: ByteBuffer, at position: Int, of file: File
+  ) -> Result<LastGroup, Flaw> {
+    if let flaw = header.flaw(in: bytes, at: position, block: block) {
+      return .failure(Flaw(text: flaw))
+    }
+    let start = position + GroupHeader.bytes
+    var group = LastGroup(
+      sequence: header.sequence, frames: [],
+      payload: bytes.getSlice(at: start, length: header.payloadBytes)!)
+    var done = 0
+    while done < header.payloadBytes {
+      do {
+        let frame = try group.payload.withUnsafeReadableBytes { raw throws(FrameDamage) in
+          let rest = UnsafeRawBufferPointer(rebasing: raw[done...])
+          let frame = try FrameHeader(checking: rest)
+          try frame.checkPayload(rest)
+          return frame
+        }
+        let address = WALAddress(generation: file.generation, position: start + done)
+        group.frames.append(ReplayedFrame(header: frame, address: address))
+        done += frame.frameBytes
+      } catch {
+        return .failure(Flaw(text: "the frame at \(start + done): \(error)"))
+      }
+    }
+    return .success(group)
+  }
+
+  // MARK: What is lost
+
+  /// Names the records in groups from `sequence` on that can still be read.
+  private func tellLoss(_ outcome: inout Outcome, from index: Int, after sequence: UInt64)
+    throws(StoreOpenError)
+  {
+    var lost: [ShardID: Range<Offset>] = [:]
+    for file in outcome.files[index...] {
+      let bytes: ByteBuffer
+      do { bytes = try contents(file.slot) } catch { throw .disk(error) }
+      for (position, header) in headers(in: bytes, from: 0)
+      where header.generation == file.generation && header.sequence >= sequence {
+        outcome.note(header)
+        guard case .success(let group) = group(header, in: bytes, at: position, of: file) else {
+          continue
+        }
+        for frame in group.frames where frame.header.kind == .records {
+          let offsets = frame.header.baseOffset..<frame.header.endOffset
+          let known = lost[frame.header.shard] ?? offsets
+          lost[frame.header.shard] =
+            min(known.lowerBound, offsets.lowerBound)..<max(known.upperBound, offsets.upperBound)
+        }
+      }
+    }
+    outcome.damage?.lost = lost.keys.sorted().map { shard in
+      let offsets = lost[shard]!
+      return "shard \(shard): records \(offsets.lowerBound) to \(offsets.upperBound), end excluded"
+    }
+  }
+}
+
+extension WALRecovery.Outcome {
+  /// No later group or file may bear a number that was borne before.
+  fileprivate mutating func note(_ header: GroupHeader) {
+    nextGeneration = max(nextGeneration, header.generation + 1)
+    sequenceCeiling = max(sequenceCeiling, header.sequence + 1)
+  }
+}
