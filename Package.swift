@@ -13,7 +13,11 @@ let hot: [SwiftSetting] =
 
 let package = Package(
   name: "millrace",
-  products: [.executable(name: "millrace", targets: ["millrace"])],
+  products: [
+    .executable(name: "millrace", targets: ["millrace"]),
+    // For the packages under fuzz/ and bench/.
+    .library(name: "Wire", targets: ["Wire"]),
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),

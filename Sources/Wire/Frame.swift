@@ -29,7 +29,8 @@ public enum FrameLayout {
   @usableFromInline static let atKind = 58  // UInt8
   @usableFromInline static let atFlags = 59  // UInt8
   @usableFromInline static let atCompression = 60  // UInt8; 0 = none, the only one so far
-  // 61..<72 are zero.
+  /// Zero, up to the end of the header.
+  @usableFromInline static let atReserved = 61
 }
 
 /// What a frame says.
@@ -53,6 +54,7 @@ public struct FrameFlags: OptionSet, Sendable {
   public static let idempotency = FrameFlags(rawValue: 4)
   /// At least one value is opaque bytes: newline framing cannot carry it.
   public static let opaque = FrameFlags(rawValue: 8)
+  static let known: FrameFlags = [.plain, .producer, .idempotency, .opaque]
 }
 
 /// Who sent a batch, for exactly-once appends.
@@ -150,101 +152,4 @@ public enum FrameDamage: Error, Equatable, Sendable {
   case payloadChecksum
   /// A field that no writer of this version writes.
   case field(String)
-}
-
-/// The numbers at the head of a frame.
-public struct FrameHeader: Sendable {
-  public let frameBytes: Int
-  public let shard: ShardID
-  public let baseOffset: Offset
-  public let epoch: Epoch
-  public let timestamp: Timestamp
-  public let count: Int
-  public let valuesBytes: Int
-  public let extrasBytes: Int
-  public let kind: FrameKind
-  public let flags: FrameFlags
-  @usableFromInline let payloadCRC: UInt32
-
-  /// Header and extras: where the values begin.
-  @inlinable public var valuesStart: Int { FrameLayout.headerBytes + extrasBytes }
-  @inlinable public var metaStart: Int { valuesStart + valuesBytes }
-  @inlinable public var endOffset: Offset { baseOffset + count }
-
-  /// Reads the header at the start of `bytes` and checks its own checksum; the payload need not be there yet.
-  public init(checking bytes: UnsafeRawBufferPointer) throws(FrameDamage) {
-    guard bytes.count >= FrameLayout.headerBytes else {
-      throw .cutOff(have: bytes.count, need: FrameLayout.headerBytes)
-    }
-    let magic = bytes.little(UInt32.self, at: FrameLayout.atMagic)
-    guard magic == FrameLayout.magic else { throw .magic(magic) }
-    let length = Int(bytes.little(UInt32.self, at: FrameLayout.atLength))
-    let extras = Int(bytes.little(UInt16.self, at: FrameLayout.atExtrasBytes))
-    let values = Int(bytes.little(UInt32.self, at: FrameLayout.atValuesBytes))
-    guard length >= FrameLayout.headerBytes + extras + values else { throw .length(length) }
-    let headerEnd = FrameLayout.headerBytes + extras
-    guard bytes.count >= headerEnd else { throw .cutOff(have: bytes.count, need: headerEnd) }
-    let covered = UnsafeRawBufferPointer(rebasing: bytes[FrameLayout.atPayloadCRC..<headerEnd])
-    guard CRC32C.checksum(covered) == bytes.little(UInt32.self, at: FrameLayout.atHeaderCRC) else {
-      throw .headerChecksum
-    }
-    guard FrameKind(rawValue: bytes[FrameLayout.atKind]) != nil else { throw .field("kind") }
-    guard bytes[FrameLayout.atCompression] == 0 else { throw .field("compression") }
-    self.init(validated: bytes)
-  }
-
-  /// Reads a header that was checked before.
-  @usableFromInline
-  init(validated bytes: UnsafeRawBufferPointer) {
-    frameBytes = Int(bytes.little(UInt32.self, at: FrameLayout.atLength))
-    shard = ShardID(bytes.little(UInt64.self, at: FrameLayout.atShard))
-    baseOffset = Offset(bytes.little(UInt64.self, at: FrameLayout.atBaseOffset))
-    epoch = Epoch(bytes.little(UInt64.self, at: FrameLayout.atEpoch))
-    timestamp = Timestamp(milliseconds: bytes.little(Int64.self, at: FrameLayout.atTimestamp))
-    count = Int(bytes.little(UInt32.self, at: FrameLayout.atCount))
-    valuesBytes = Int(bytes.little(UInt32.self, at: FrameLayout.atValuesBytes))
-    extrasBytes = Int(bytes.little(UInt16.self, at: FrameLayout.atExtrasBytes))
-    kind = FrameKind(rawValue: bytes[FrameLayout.atKind])!
-    flags = FrameFlags(rawValue: bytes[FrameLayout.atFlags])
-    payloadCRC = bytes.little(UInt32.self, at: FrameLayout.atPayloadCRC)
-  }
-
-  /// Checks values and meta of the frame that starts at `frame`'s first byte.
-  public func checkPayload(_ frame: UnsafeRawBufferPointer) throws(FrameDamage) {
-    guard frame.count >= frameBytes else { throw .cutOff(have: frame.count, need: frameBytes) }
-    let payload = UnsafeRawBufferPointer(rebasing: frame[valuesStart..<frameBytes])
-    guard CRC32C.checksum(payload) == payloadCRC else { throw .payloadChecksum }
-  }
-
-  /// Producer, idempotency key and digest of the frame that starts at `frame`'s first byte.
-  public func extras(in frame: UnsafeRawBufferPointer) -> FrameExtras {
-    guard !flags.isDisjoint(with: [.producer, .idempotency]) else { return .none }
-    var position = FrameLayout.headerBytes
-    func text() -> String {
-      let count = Int(frame[position])
-      defer { position += 1 + count }
-      return String(decoding: frame[(position + 1)..<(position + 1 + count)], as: UTF8.self)
-    }
-    func integer() -> UInt64 {
-      defer { position += 8 }
-      return frame.little(UInt64.self, at: position)
-    }
-    var extras = FrameExtras.none
-    extras.digest = BodyDigest(high: integer(), low: integer())
-    if flags.contains(.producer) {
-      let epoch = integer()
-      let sequence = integer()
-      extras.producer = ProducerStamp(id: text(), epoch: epoch, sequence: sequence)
-    }
-    if flags.contains(.idempotency) { extras.idempotencyKey = text() }
-    return extras
-  }
-}
-
-extension UnsafeRawBufferPointer {
-  /// The little-endian integer that starts at byte `position`; traps outside the buffer.
-  @inlinable
-  func little<T: FixedWidthInteger>(_ type: T.Type, at position: Int) -> T {
-    T(littleEndian: loadUnaligned(fromByteOffset: position, as: T.self))
-  }
 }

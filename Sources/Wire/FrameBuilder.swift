@@ -16,10 +16,11 @@ public struct RecordAttributes {
 /// Callers check the limits: a frame is below 4 GiB, a producer id or idempotency key at most 255 bytes.
 public struct FrameBuilder {
   private var buffer: ByteBuffer
+  /// The entries of records that are not plain, and of all once there is one.
   private var meta = ByteBuffer()
-  private var valuesStart = FrameLayout.headerBytes
+  private let valuesStart: Int
   private var flags: FrameFlags = .plain
-  /// Value lengths while all records are plain; turned into full meta by the first record that is not.
+  /// Value lengths while all records are plain and more than one: a single one's is known from the buffer.
   private var plainLengths: [UInt32] = []
   public private(set) var count = 0
 
@@ -29,24 +30,26 @@ public struct FrameBuilder {
     buffer = allocator.buffer(
       capacity: FrameLayout.headerBytes + 64 + valuesBytesHint + valuesBytesHint / 16)
     buffer.writeRepeatingByte(0, count: FrameLayout.headerBytes)
-    if let digest = extras.digest, extras.producer != nil || extras.idempotencyKey != nil {
-      buffer.writeInteger(digest.high, endianness: .little)
-      buffer.writeInteger(digest.low, endianness: .little)
-      if let producer = extras.producer {
-        flags.insert(.producer)
-        buffer.writeInteger(producer.epoch, endianness: .little)
-        buffer.writeInteger(producer.sequence, endianness: .little)
-        writeText(producer.id)
-      }
-      if let key = extras.idempotencyKey {
-        flags.insert(.idempotency)
-        writeText(key)
-      }
+    guard let digest = extras.digest, extras.producer != nil || extras.idempotencyKey != nil else {
+      valuesStart = buffer.writerIndex
+      return
+    }
+    buffer.writeInteger(digest.high, endianness: .little)
+    buffer.writeInteger(digest.low, endianness: .little)
+    if let producer = extras.producer {
+      flags.insert(.producer)
+      buffer.writeInteger(producer.epoch, endianness: .little)
+      buffer.writeInteger(producer.sequence, endianness: .little)
+      Self.writeText(producer.id, into: &buffer)
+    }
+    if let key = extras.idempotencyKey {
+      flags.insert(.idempotency)
+      Self.writeText(key, into: &buffer)
     }
     valuesStart = buffer.writerIndex
   }
 
-  private mutating func writeText(_ text: String) {
+  private static func writeText(_ text: String, into buffer: inout ByteBuffer) {
     precondition(text.utf8.count <= 255, "handlers refuse longer ids")
     buffer.writeInteger(UInt8(text.utf8.count))
     buffer.writeString(text)
@@ -56,60 +59,89 @@ public struct FrameBuilder {
   public var valuesBytes: Int { buffer.writerIndex - valuesStart }
 
   /// Adds a JSON value that has neither key nor headers. It must hold no CR or LF.
-  @inline(__always)
   public mutating func appendPlain(_ value: UnsafeRawBufferPointer) {
     guard flags.contains(.plain) else { return append(value, RecordAttributes()) }
-    buffer.writeBytes(value)
-    buffer.writeInteger(UInt8(ascii: "\n"))
-    plainLengths.append(UInt32(value.count))
+    if count == 1 { plainLengths.append(UInt32(valuesBytes - 1)) }
+    writeValue(value)
+    if count > 0 { plainLengths.append(UInt32(value.count)) }
     count += 1
   }
 
-  /// Adds many plain JSON values at once: `region` is the values, each followed by one LF, of the given `lengths`.
+  /// Adds many plain JSON values at once: `region` is values of the given `lengths`, each followed by one LF; the last
+  /// LF may be missing.
   public mutating func appendPlainRegion(_ region: UnsafeRawBufferPointer, lengths: [UInt32]) {
     precondition(flags.contains(.plain), "a region follows only plain records")
+    if count == 1 { plainLengths.append(UInt32(valuesBytes - 1)) }
     buffer.writeBytes(region)
-    plainLengths.append(contentsOf: lengths)
+    if region.last != UInt8(ascii: "\n") { buffer.writeInteger(UInt8(ascii: "\n")) }
+    if plainLengths.isEmpty { plainLengths = lengths } else { plainLengths += lengths }
     count += lengths.count
   }
 
   /// Adds a value with its key, headers and type.
   public mutating func append(_ value: UnsafeRawBufferPointer, _ attributes: RecordAttributes) {
-    if attributes.key == nil, attributes.headers.isEmpty, attributes.contentType == nil,
-      flags.contains(.plain)
-    {
-      return appendPlain(value)
+    if flags.contains(.plain) {
+      if attributes.key == nil, attributes.headers.isEmpty, attributes.contentType == nil {
+        return appendPlain(value)
+      }
+      spellOutPlainRecords()
     }
-    if flags.contains(.plain) { spellOutPlainRecords() }
-    buffer.writeBytes(value)
-    buffer.writeInteger(UInt8(ascii: "\n"))
+    writeValue(value)
     if attributes.contentType != nil { flags.insert(.opaque) }
     MetaEntry.write(valueBytes: value.count, attributes, into: &meta)
     count += 1
   }
 
+  private mutating func writeValue(_ value: UnsafeRawBufferPointer) {
+    buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: value.count + 1) { target in
+      target.copyMemory(from: value)
+      target[value.count] = UInt8(ascii: "\n")
+      return value.count + 1
+    }
+  }
+
   private mutating func spellOutPlainRecords() {
     flags.remove(.plain)
+    if count == 1 { plainLengths = [UInt32(valuesBytes - 1)] }
     let lengths = plainLengths
+    plainLengths = []
     for length in lengths {
       MetaEntry.write(valueBytes: Int(length), RecordAttributes(), into: &meta)
     }
-    plainLengths = []
   }
 
-  /// Closes the frame. The draft may be sealed once it has a place.
-  public consuming func finish() -> FrameDraft {
+  /// Closes the frame and leaves the builder empty, not to be used again. The draft may be sealed once it has a place.
+  public mutating func finish() -> FrameDraft {
     precondition(count > 0, "handlers refuse empty batches")
     let valuesBytes = valuesBytes
     if flags.contains(.plain) {
-      let lengths = plainLengths
-      for length in lengths { Varint.write(UInt64(length), into: &buffer) }
+      if count == 1 {
+        Varint.write(UInt64(valuesBytes - 1), into: &buffer)
+      } else {
+        writePlainMeta()
+      }
     } else {
       buffer.writeImmutableBuffer(meta)
     }
+    defer {
+      buffer = ByteBuffer()
+      meta = ByteBuffer()
+      plainLengths = []
+      count = 0
+    }
     return FrameDraft(
-      buffer, kind: .records, flags: flags, count: count, valuesStart: valuesStart,
+      taking: &buffer, kind: .records, flags: flags, count: count, valuesStart: valuesStart,
       valuesBytes: valuesBytes)
+  }
+
+  private mutating func writePlainMeta() {
+    let lengths = plainLengths
+    let bytes = lengths.reduce(0) { $0 &+ Varint.byteCount(UInt64($1)) }
+    buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: bytes) { target in
+      var position = 0
+      for length in lengths { Varint.write(UInt64(length), to: target, at: &position) }
+      return position
+    }
   }
 }
 
@@ -124,92 +156,59 @@ enum MetaEntry {
   @usableFromInline static let contentType: UInt8 = 4
 
   static func write(valueBytes: Int, _ attributes: RecordAttributes, into meta: inout ByteBuffer) {
-    Varint.write(UInt64(valueBytes), into: &meta)
     var flags: UInt8 = 0
-    if attributes.key != nil { flags |= key }
-    if !attributes.headers.isEmpty { flags |= headers }
-    if attributes.contentType != nil { flags |= contentType }
-    meta.writeInteger(flags)
-    func bytes(_ slice: UnsafeRawBufferPointer) {
-      Varint.write(UInt64(slice.count), into: &meta)
-      meta.writeBytes(slice)
+    // Varints of numbers below 2^32 take five bytes at most.
+    var room = 5 + 1
+    if let bytes = attributes.key {
+      flags |= key
+      room += 5 + bytes.count
     }
-    if let key = attributes.key { bytes(key) }
     if !attributes.headers.isEmpty {
-      Varint.write(UInt64(attributes.headers.count), into: &meta)
-      for (name, value) in attributes.headers {
-        bytes(name)
-        bytes(value)
+      flags |= headers
+      room += 5
+      for (name, value) in attributes.headers { room += 10 + name.count + value.count }
+    }
+    if let bytes = attributes.contentType {
+      flags |= contentType
+      room += 5 + bytes.count
+    }
+    meta.writeWithUnsafeMutableBytes(minimumWritableBytes: room) { target in
+      var position = 0
+      func put(_ slice: UnsafeRawBufferPointer) {
+        Varint.write(UInt64(slice.count), to: target, at: &position)
+        UnsafeMutableRawBufferPointer(rebasing: target[position...]).copyMemory(from: slice)
+        position += slice.count
       }
+      Varint.write(UInt64(valueBytes), to: target, at: &position)
+      target[position] = flags
+      position += 1
+      if let key = attributes.key { put(key) }
+      if !attributes.headers.isEmpty {
+        Varint.write(UInt64(attributes.headers.count), to: target, at: &position)
+        for (name, value) in attributes.headers {
+          put(name)
+          put(value)
+        }
+      }
+      if let contentType = attributes.contentType { put(contentType) }
+      return position
     }
-    if let contentType = attributes.contentType { bytes(contentType) }
   }
-}
 
-/// A frame that has everything but its place: shard, offset, epoch and time.
-public struct FrameDraft: Sendable {
-  private var bytes: ByteBuffer
-  public let count: Int
-  public let flags: FrameFlags
-  private let extrasEnd: Int
-  public var byteCount: Int { bytes.readableBytes }
-
-  init(
-    _ bytes: ByteBuffer, kind: FrameKind, flags: FrameFlags, count: Int, valuesStart: Int,
-    valuesBytes: Int
-  ) {
-    var bytes = bytes
-    precondition(
-      bytes.readerIndex == 0 && bytes.writerIndex <= UInt32.max, "a frame is below 4 GiB")
-    let payloadCRC = bytes.withUnsafeReadableBytes {
-      CRC32C.checksum(UnsafeRawBufferPointer(rebasing: $0[valuesStart...]))
+  /// Passes over what follows the value's length; nil if it is not there or of no known kind. Returns its flags.
+  static func skipAttributes(_ frame: UnsafeRawBufferPointer, at position: inout Int) -> UInt8? {
+    guard position < frame.count else { return nil }
+    let flags = frame[position]
+    position += 1
+    guard flags <= key | headers | contentType else { return nil }
+    if flags & key != 0, frame.slice(at: &position) == nil { return nil }
+    if flags & headers != 0 {
+      guard let count = Varint.read(frame, at: &position) else { return nil }
+      // A name and a value take a byte each at least; a claim of more is refused before it is counted out.
+      guard count > 0, count <= UInt64(frame.count - position) / 2 else { return nil }
+      for _ in 0..<(2 * count) where frame.slice(at: &position) == nil { return nil }
     }
-    let length = bytes.writerIndex
-    bytes.setInteger(FrameLayout.magic, at: FrameLayout.atMagic, endianness: .little)
-    bytes.setInteger(UInt32(length), at: FrameLayout.atLength, endianness: .little)
-    bytes.setInteger(payloadCRC, at: FrameLayout.atPayloadCRC, endianness: .little)
-    bytes.setInteger(UInt32(count), at: FrameLayout.atCount, endianness: .little)
-    bytes.setInteger(UInt32(valuesBytes), at: FrameLayout.atValuesBytes, endianness: .little)
-    bytes.setInteger(
-      UInt16(valuesStart - FrameLayout.headerBytes), at: FrameLayout.atExtrasBytes,
-      endianness: .little)
-    bytes.setInteger(kind.rawValue, at: FrameLayout.atKind)
-    bytes.setInteger(flags.rawValue, at: FrameLayout.atFlags)
-    self.bytes = bytes
-    self.count = count
-    self.flags = flags
-    self.extrasEnd = valuesStart
-  }
-
-  /// A frame without records that says `kind`.
-  public static func control(_ kind: FrameKind) -> FrameDraft {
-    var buffer = ByteBuffer()
-    buffer.writeRepeatingByte(0, count: FrameLayout.headerBytes)
-    return FrameDraft(
-      buffer, kind: kind, flags: .plain, count: 0, valuesStart: FrameLayout.headerBytes,
-      valuesBytes: 0)
-  }
-
-  /// What `Frame.extras` will say.
-  public var extras: FrameExtras {
-    bytes.withUnsafeReadableBytes { FrameHeader(validated: $0).extras(in: $0) }
-  }
-
-  /// Writes the frame's place into it and closes it with the header's checksum. Values are not copied
-  /// while this draft is the only holder of its bytes.
-  public consuming func seal(
-    shard: ShardID, baseOffset: Offset, epoch: Epoch, timestamp: Timestamp
-  ) -> Frame {
-    bytes.setInteger(shard.rawValue, at: FrameLayout.atShard, endianness: .little)
-    bytes.setInteger(baseOffset.rawValue, at: FrameLayout.atBaseOffset, endianness: .little)
-    bytes.setInteger(epoch.rawValue, at: FrameLayout.atEpoch, endianness: .little)
-    bytes.setInteger(timestamp.milliseconds, at: FrameLayout.atTimestamp, endianness: .little)
-    let extrasEnd = extrasEnd
-    let headerCRC = bytes.withUnsafeReadableBytes {
-      CRC32C.checksum(UnsafeRawBufferPointer(rebasing: $0[FrameLayout.atPayloadCRC..<extrasEnd]))
-    }
-    bytes.setInteger(headerCRC, at: FrameLayout.atHeaderCRC, endianness: .little)
-    let header = bytes.withUnsafeReadableBytes { FrameHeader(validated: $0) }
-    return Frame(bytes: bytes, header: header)
+    if flags & contentType != 0, frame.slice(at: &position) == nil { return nil }
+    return flags
   }
 }

@@ -1,4 +1,5 @@
 // Writes JSON on hot paths, straight into buffers: strings with their escapes and numbers.
+import CPlatform
 import NIOCore
 
 public enum JSONText {
@@ -7,6 +8,7 @@ public enum JSONText {
   public static func writeEscapedString(
     _ bytes: UnsafeRawBufferPointer, into buffer: inout ByteBuffer
   ) {
+    if writePlainString(bytes, into: &buffer) { return }
     let base = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
     buffer.writeInteger(UInt8(ascii: "\""))
     var runStart = 0
@@ -16,12 +18,14 @@ public enum JSONText {
       buffer.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[runStart..<position]))
     }
     while position < bytes.count {
-      while position + 8 <= bytes.count {
-        let word = UInt64(
-          littleEndian: bytes.loadUnaligned(fromByteOffset: position, as: UInt64.self))
-        let hits = JSONScan.hits(in: word)
-        position += hits == 0 ? 8 : hits.trailingZeroBitCount >> 3
-        if hits != 0 { break }
+      while position + Int(MILLRACE_STRING_BLOCK) <= bytes.count, let base {
+        let hits = millrace_string_hits(base + position)
+        if hits == 0 {
+          position += Int(MILLRACE_STRING_BLOCK)
+          continue
+        }
+        position += hits.trailingZeroBitCount >> Int(MILLRACE_STRING_SHIFT)
+        break
       }
       guard position < bytes.count, let base else { break }
       let byte = base[position]
@@ -45,6 +49,33 @@ public enum JSONText {
     }
     flush()
     buffer.writeInteger(UInt8(ascii: "\""))
+  }
+
+  /// The common case in one step: short enough to be looked at while it is copied, and nothing to escape.
+  @inline(always)
+  private static func writePlainString(
+    _ bytes: UnsafeRawBufferPointer, into buffer: inout ByteBuffer
+  ) -> Bool {
+    guard let base = bytes.baseAddress, bytes.count <= 256 else { return false }
+    let block = Int(MILLRACE_STRING_BLOCK)
+    var position = 0
+    while position + block <= bytes.count {
+      guard millrace_string_hits(base + position) == 0 else { return false }
+      position += block
+    }
+    while position < bytes.count {
+      let byte = bytes[position]
+      guard byte >= 0x20, byte < 0x80, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\")
+      else { return false }
+      position += 1
+    }
+    buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: bytes.count + 2) { target in
+      target[0] = UInt8(ascii: "\"")
+      UnsafeMutableRawBufferPointer(rebasing: target[1...]).copyMemory(from: bytes)
+      target[bytes.count + 1] = UInt8(ascii: "\"")
+      return bytes.count + 2
+    }
+    return true
   }
 
   public static func writeEscapedString(_ text: String, into buffer: inout ByteBuffer) {
@@ -90,7 +121,7 @@ public enum JSONText {
   }
 
   /// Writes decimal digits to the start of `target`, which has room for 20; returns how many.
-  @inline(__always)
+  @inline(always)
   private static func write(_ number: UInt64, to target: UnsafeMutableRawBufferPointer) -> Int {
     var count = 1
     var bound: UInt64 = 10

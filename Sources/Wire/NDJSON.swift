@@ -62,30 +62,24 @@ extension JSONScanner {
     var result = NDJSONLines()
     // A guess, so that the array seldom grows: 128 bytes a record.
     result.lengths.reserveCapacity(min(limits.recordsMax, bytes.count / 128 + 4))
-    var scan = JSONScan(bytes)
+    let scan = JSONScan(bytes)
+    var hasReturns = false
     var line = 1
-    while scan.position < scan.end {
-      let lineStart = scan.position
-      scan.hasLineBreaks = false
-      scan.skipSpace(breaks: false)
-      let start = scan.position
-      if start == scan.end || scan.base[start] == 0x0a {
+    var lineStart = 0
+    while lineStart < scan.end {
+      var ignored = false
+      let start = scan.skipSpace(lineStart, breakable: false, &ignored)
+      if start == scan.end || scan.isLineFeed(start) {
         result.spellOutStarts()
-        scan.position = start + 1
+        lineStart = start + 1
         line += 1
         continue
       }
-      scan.hasLineBreaks = false
-      guard scan.scanValue(breaks: false) else {
-        throw .line(line, scan.fault(from: lineStart))
-      }
-      let end = scan.position
-      if scan.hasLineBreaks { result.hasCarriageReturns = true }
-      scan.skipSpace(breaks: false)
-      guard scan.position == scan.end || scan.base[scan.position] == 0x0a else {
-        throw .line(
-          line,
-          JSONFault(position: scan.position - lineStart, reason: "something follows the value"))
+      let end = scan.value(start, breakable: false, &hasReturns)
+      guard end >= 0 else { throw .line(line, JSONScan.fault(end, from: lineStart)) }
+      let lineEnd = scan.skipSpace(end, breakable: false, &ignored)
+      guard lineEnd == scan.end || scan.isLineFeed(lineEnd) else {
+        throw .line(line, JSONScan.trailing(lineEnd, from: lineStart))
       }
       guard end - start <= limits.recordBytesMax else {
         throw .recordTooLarge(line: line, bytes: end - start, bytesMax: limits.recordBytesMax)
@@ -93,13 +87,16 @@ extension JSONScanner {
       guard result.lengths.count < limits.recordsMax else {
         throw .tooManyRecords(recordsMax: limits.recordsMax)
       }
-      if start != lineStart || end != scan.position { result.spellOutStarts() }
+      if start != lineStart || end != lineEnd { result.spellOutStarts() }
       if !result.isVerbatim { result.starts.append(UInt32(start)) }
       result.lengths.append(UInt32(end - start))
-      scan.position += 1
+      lineStart = lineEnd + 1
       line += 1
     }
-    if result.hasCarriageReturns { result.spellOutStarts() }
+    if hasReturns {
+      result.spellOutStarts()
+      result.hasCarriageReturns = true
+    }
     return result
   }
 }

@@ -3,7 +3,7 @@
 enum UTF8Check {
   /// The bytes of the well-formed sequence beyond ASCII at the start of `bytes`, of which there are `count` (at
   /// least one); 0 if there is none.
-  @inline(__always)
+  @inline(always)
   static func sequence(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> Int {
     func continues(_ place: Int) -> Bool { bytes[place] & 0xc0 == 0x80 }
     let lead = bytes[0]

@@ -2,14 +2,34 @@
 import NIOCore
 
 public enum Varint {
+  /// The bytes that `write` writes: 1 to 10.
   @inlinable
-  public static func write(_ value: UInt64, into buffer: inout ByteBuffer) {
+  public static func byteCount(_ value: UInt64) -> Int {
+    (70 &- (value | 1).leadingZeroBitCount) / 7
+  }
+
+  /// Writes to `target` at `position`, where `byteCount` bytes are free, and moves it past.
+  @inlinable
+  static func write(
+    _ value: UInt64, to target: UnsafeMutableRawBufferPointer, at position: inout Int
+  ) {
     var rest = value
     while rest >= 0x80 {
-      buffer.writeInteger(UInt8(truncatingIfNeeded: rest) | 0x80)
+      target[position] = UInt8(truncatingIfNeeded: rest) | 0x80
+      position &+= 1
       rest >>= 7
     }
-    buffer.writeInteger(UInt8(truncatingIfNeeded: rest))
+    target[position] = UInt8(truncatingIfNeeded: rest)
+    position &+= 1
+  }
+
+  @inlinable
+  public static func write(_ value: UInt64, into buffer: inout ByteBuffer) {
+    buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: 10) { target in
+      var position = 0
+      write(value, to: target, at: &position)
+      return position
+    }
   }
 
   /// Reads one varint at `position` and moves it past; nil if it is cut off, longer than ten bytes or above 64 bits.

@@ -146,13 +146,13 @@ struct RecordSorter {
   }
 
   /// The frames and where they go, by shard.
-  consuming func finish() -> [(shard: Shard, draft: FrameDraft)] {
+  mutating func finish() -> [(shard: Shard, draft: FrameDraft)] {
     if others.isEmpty { return [(home, homeBuilder.finish())] }
     var drafts: [(shard: Shard, draft: FrameDraft)] = []
     for shard in stream.shards {
       if shard === home {
         if homeBuilder.count > 0 { drafts.append((shard, homeBuilder.finish())) }
-      } else if let builder = others[shard.index].take() {
+      } else if var builder = others[shard.index].take() {
         drafts.append((shard, builder.finish()))
       }
     }
