@@ -116,6 +116,7 @@ extension Lane {
       counters.failedCheckpoints.add(1)
       checkpointing.unrecorded = outcome
     }
+    counters.isStuck.set(isStalled && checkpointing.hasFailed ? 1 : 0)
     let again = checkpointing.isWanted && !checkpointing.hasFailed
     checkpointing.isWanted = false
     if again {

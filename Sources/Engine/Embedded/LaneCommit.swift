@@ -27,10 +27,12 @@ extension Lane {
     let least = GroupHeader.groupBytes(payloadBytes: first.byteCount, block: block)
     guard let file = log.file(forGroupOf: least) else {
       isStalled = true
+      counters.isStuck.set(checkpointing.hasFailed ? 1 : 0)
       makeRoom()
       return
     }
     isStalled = false
+    counters.isStuck.set(0)
     let position = log.files[file].position
     if position == 0 { beganFile() }
     let payloadMax = min(options.groupBytesMax, log.fileBytes - position - block)
