@@ -214,12 +214,3 @@ final class ShardLog {
     return (min(bytes, options.segmentBytes), age)
   }
 }
-
-extension Duration {
-  /// Whole milliseconds, rounded down; of what no clock will ever count, the most that fit.
-  var milliseconds: Int64 {
-    let (seconds, attoseconds) = components
-    let (whole, overflow) = seconds.multipliedReportingOverflow(by: 1000)
-    return overflow ? (seconds < 0 ? .min : .max) : whole + attoseconds / 1_000_000_000_000_000
-  }
-}
