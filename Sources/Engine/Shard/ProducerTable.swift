@@ -94,10 +94,9 @@ struct ProducerTable {
 }
 
 extension Duration {
-  /// Whole milliseconds, rounded down; of what no clock will ever count, the most that fit.
+  /// Whole milliseconds, rounded down.
   var milliseconds: Int64 {
     let (seconds, attoseconds) = components
-    let (whole, overflow) = seconds.multipliedReportingOverflow(by: 1000)
-    return overflow ? (seconds < 0 ? .min : .max) : whole + attoseconds / 1_000_000_000_000_000
+    return seconds * 1000 + attoseconds / 1_000_000_000_000_000
   }
 }
