@@ -1000,7 +1000,7 @@ enum OpenAPIDocument {
             fields: { description: What differs., type: array, items: { type: string } }
             name: { description: The name that is not allowed., type: string }
             stream: { description: The stream that is not there., type: string }
-            shard: { description: The shard that is not there., type: string }
+            shard: { description: The shard that is meant., type: [integer, string] }
             host: { description: The Host that is not loopback., type: string }
             origin: { description: The Origin that is not named., type: string }
             content_type: { description: The type that is not taken., type: string }
