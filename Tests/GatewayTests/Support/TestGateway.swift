@@ -59,6 +59,8 @@ final class TestExchange: Exchange {
   }
   func write(_ chunk: BodyChunk) { answer!.body.writeImmutableBuffer(chunk.bytes) }
   func finish() { promise.succeed(answer!) }
+  func abort() { promise.fail(Aborted()) }
+  struct Aborted: Error {}
 }
 
 /// A gateway on two event loops, which are the store's lanes too, so that some shards live on the loop that is asked
@@ -94,7 +96,7 @@ final class TestGateway: Sendable {
       return threads.last!
     }
     var options = StoreOptions(salt: 7)
-    options.walFileBytes = 16 << 20
+    options.walFileBytes = 2 << 20
     options.reserveBytes = 0
     let disk = try PosixDisk(directory, access: .exclusive)
     let meta = try SQLiteMeta(path: directory + "/catalog.db", on: makeThread("catalog"))
