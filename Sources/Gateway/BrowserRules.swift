@@ -53,7 +53,7 @@ struct BrowserRules: Sendable {
     guard contentType != "application/json", Self.isForm(contentType) else { return }
     throw Problem(
       .unsupportedMediaType,
-      "A form type is never taken. With curl use --json, or --data-binary and a Content-Type.",
+      "A form type is never taken. Use curl --json, or --data-binary with a Content-Type.",
       facts: [("content_type", .text(contentType)), ("hint", .text("curl --json"))])
   }
 

@@ -551,6 +551,31 @@ enum OpenAPIDocument {
             "400": { $ref: "#/components/responses/Problem" }
             default: { $ref: "#/components/responses/Problem" }
 
+      /console:
+        get:
+          operationId: console
+          tags: [operation]
+          summary: A page that shows a stream live in a browser.
+          description: A query is the page's own affair.
+          responses:
+            "200": &html
+              description: The page.
+              content:
+                text/html:
+                  schema: { type: string }
+            "400": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
+      /console/tail.html:
+        get:
+          operationId: tailPage
+          tags: [operation]
+          summary: The same page, under its file's name.
+          responses:
+            "200": *html
+            "400": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
     components:
       parameters:
         stream:
@@ -614,7 +639,7 @@ enum OpenAPIDocument {
           description: |
             Where an earlier answer stopped. Damaged, it is 400 `bad_cursor`; of a stream since deleted and
             made again, 410 `stream_replaced`.
-          schema: { type: string, maxLength: 512 }
+          schema: { type: string }
         limit:
           name: limit
           in: query
@@ -623,12 +648,15 @@ enum OpenAPIDocument {
         maxBytes:
           name: max_bytes
           in: query
-          description: About how large the answer may become; at least one record is given.
+          description: |
+            About how large the answer may become; at least one record is given. Not with live answers.
           schema: { type: integer, minimum: 1, maximum: 16777216, default: 1048576 }
         wait:
           name: wait
           in: query
-          description: Hold the answer for so long, at most 60s, while there is nothing.
+          description: |
+            Hold the answer for so long, at most 60s, while there is nothing. Not with live answers, which
+            wait for ever.
           schema: { type: string, pattern: "^[0-9]{1,9}(ms|s|m)$" }
         key:
           name: key
@@ -999,8 +1027,14 @@ enum OpenAPIDocument {
             max: { description: What the limit allows., $ref: "#/components/schemas/UInt64" }
             fields: { description: What differs., type: array, items: { type: string } }
             name: { description: The name that is not allowed., type: string }
+            incarnation:
+              description: "`stream_replaced`: the stream's incarnation now."
+              $ref: "#/components/schemas/UInt64"
+            shard_count: { description: "`too_many_shards`: how many there are.", type: integer }
+            shards_max: { description: "`too_many_shards`: how many may be.", type: integer }
+            offered: { description: "`not_acceptable`: the types there are.", type: string }
             stream: { description: The stream that is not there., type: string }
-            shard: { description: The shard that is not there., type: string }
+            shard: { description: The shard that is meant., type: [integer, string] }
             host: { description: The Host that is not loopback., type: string }
             origin: { description: The Origin that is not named., type: string }
             content_type: { description: The type that is not taken., type: string }

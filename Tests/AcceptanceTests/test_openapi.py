@@ -56,6 +56,16 @@ def test_openapi_operations_are_the_routes():
     assert documented == routes
 
 
+def test_openapi_parameters_of_reads_are_those_of_the_code():
+    source = (ROOT / "Sources/Gateway/Handlers/ReadQuery.swift").read_text(encoding="utf-8")
+    names = re.search(r"static let parameters = \[(.*?)\]", source, re.S).group(1)
+    taken = set(re.findall(r'"(\w+)"', names))
+    for _, operation, _ in operations():
+        if operation["operationId"] in ("readStream", "readShard"):
+            given = [resolve(parameter) for parameter in operation["parameters"]]
+            assert {p["name"] for p in given if p["in"] == "query"} == taken
+
+
 def test_openapi_problems_are_the_table_of_the_code():
     source = (ROOT / "Sources/Gateway/Problem.swift").read_text(encoding="utf-8")
     body = re.search(r"enum ProblemCode.*?\n}", source, re.S).group(0)

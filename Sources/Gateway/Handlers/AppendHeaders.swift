@@ -25,7 +25,8 @@ struct AppendHeaders {
       case 8 where name == "if-match": try Self.set(&ifMatch, name, value)
       case 10 where name == "record-key": try Self.set(&key, name, value)
       case 11 where name == "producer-id": try Self.set(&producerID, name, value)
-      case 12 where name == "content-type": try Self.set(&contentType, name, value)
+      case 12 where name == "content-type" && !value.isEmpty:
+        try Self.set(&contentType, name, value)
       case 12 where name == "producer-seq": try Self.set(&producerSequence, name, value)
       case 14 where name == "producer-epoch": try Self.set(&producerEpoch, name, value)
       case 15 where name == "idempotency-key": try Self.set(&idempotencyKey, name, value)

@@ -22,7 +22,7 @@ struct ReadTarget {
         .tooManyShards,
         "The stream has \(shards.count) shards; at most \(Self.shardsMax) can be read at once. "
           + "Read each by /shards/{shard}/records.",
-        facts: [("shards", .number(shards.count)), ("shards_max", .number(Self.shardsMax))])
+        facts: [("shard_count", .number(shards.count)), ("shards_max", .number(Self.shardsMax))])
     }
     if shards.count > 1 { try refuseOffsets(query) }
   }
