@@ -52,6 +52,7 @@ let package = Package(
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "Logging", package: "swift-log"),
       ],
+      resources: [.embedInCode("Console/tail.html")],
       swiftSettings: hot),
     .executableTarget(
       name: "millrace",
