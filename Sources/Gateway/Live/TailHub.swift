@@ -40,8 +40,9 @@ final class TailHub {
   let clock: any TimeSource
   let metrics: LoopMetrics
   let settings: TailSettings
-  /// Seconds since the start, counted by the timer: enough for heartbeats, and free.
+  /// Counted by the timer: enough for heartbeats, and free.
   private(set) var tick = 0
+  private let tickInterval: Duration
   let heartbeatTicks: Int
   private var tails: [TailKey: StreamTail] = [:]
   /// Readers that are served from the log.
@@ -65,7 +66,8 @@ final class TailHub {
     self.clock = clock
     self.metrics = metrics
     self.settings = settings
-    heartbeatTicks = max(1, Int(settings.heartbeatInterval.components.seconds))
+    tickInterval = min(.seconds(1), settings.heartbeatInterval / 4)
+    heartbeatTicks = max(1, Int(settings.heartbeatInterval / tickInterval))
   }
 
   /// The tail of all shards of `stream`, or of one; made, and followed, at its first reader.
@@ -105,7 +107,7 @@ final class TailHub {
     guard !isTicking else { return }
     isTicking = true
     let hub = Confined(self, to: executor)
-    executor.schedule(after: .seconds(1)) { hub.value.ticked() }
+    executor.schedule(after: tickInterval) { hub.value.ticked() }
   }
 
   private func ticked() {
