@@ -12,6 +12,7 @@ final class Server: Sendable {
   private let group: MultiThreadedEventLoopGroup
   private let lanes: [EventLoopExecutor]
   private let engine: Engine
+  private let gateway: Gateway
   private let http: HTTPServer
   /// Threads that may block; the store uses them until it is closed.
   private let threads: [ThreadExecutor]
@@ -39,6 +40,7 @@ final class Server: Sendable {
     let gateway = Gateway(
       engine: engine, configuration: configuration.gateway, clock: clock, logger: logger,
       otherMetrics: { [] })
+    self.gateway = gateway
     let executors = Dictionary(
       uniqueKeysWithValues: lanes.map { (ObjectIdentifier($0.eventLoop), $0) })
     do {
@@ -78,6 +80,7 @@ final class Server: Sendable {
 
   /// Refuses new work, finishes what is in flight within the configured time, syncs, and lets go of everything.
   func stop() async {
+    gateway.drain()
     async let drained: Void = drain()
     await withCheckedContinuation { continuation in
       engine.stop(on: lanes[0]) { continuation.resume() }
