@@ -1,4 +1,4 @@
-// The socket's side of a connection: bytes between a channel and the state machines above it, and nothing they should know.
+// The socket's side of a connection: bytes between a channel, TLS and the protocol above, and nothing they should know.
 import NIOCore
 
 final class Connection: ChannelInboundHandler {
@@ -15,8 +15,11 @@ final class Connection: ChannelInboundHandler {
   }
 
   private enum Session {
-    case none
+    /// The first bytes, from which it will be seen what the peer speaks.
+    case sniffing(ByteBuffer)
     case http1(HTTP1Session)
+    case http2(HTTP2Session)
+    case gone
   }
 
   private enum Closing {
@@ -30,13 +33,14 @@ final class Connection: ChannelInboundHandler {
 
   let loop: LoopState
   let id: UInt64
-  let isTLS = false
   private var context: ChannelHandlerContext?
-  private var session = Session.none
+  private var session = Session.sniffing(ByteBuffer())
+  private var tls: TLSSession?
   private var closing = Closing.no
   private var hasInputEnded = false
   /// An answer was given before the request was read to its end: the peer gets time to read it.
   var lingers = false
+  private var isRefused = false
   private var paused: Pause = []
   /// Small writes, together.
   private var outgoing = ByteBuffer()
@@ -44,6 +48,7 @@ final class Connection: ChannelInboundHandler {
   /// When the wheel will call, and the stamp it will show.
   private var wakeTick = UInt64.max
   private var wakeStamp: UInt64 = 0
+  private var openTick: UInt64 = 0
   private var lingerEnd: UInt64 = 0
   /// Bytes given to the channel, and how many of them had been sent when the clock was last looked at.
   private var queuedBytes = 0
@@ -55,25 +60,112 @@ final class Connection: ChannelInboundHandler {
     id = loop.nextConnectionID()
   }
 
+  var isTLS: Bool { tls != nil }
+
   var now: NIODeadline { loop.hooks.accessLog == nil ? .uptimeNanoseconds(0) : .now() }
 
   // MARK: From the channel
 
   func channelActive(context: ChannelHandlerContext) {
     self.context = context
-    loop.opened(self)
-    session = .http1(HTTP1Session(connection: self, loop: loop))
+    openTick = loop.tick
+    sentSeenTick = loop.tick
+    let isAdmitted = loop.opened(self)
     wake(at: loop.tick + loop.ticks(loop.limits.headTime))
+    if !isAdmitted { refuse() }
+  }
+
+  /// One connection too many: told so if that can be said in clear, and if not too many others are being told.
+  private func refuse() {
+    isRefused = true
+    if loop.certificates != nil || loop.refusedOpen > LoopState.refusedOpenMax {
+      abort()
+      return
+    }
+    refusing(.tooManyConnections(countMax: loop.limits.connectionsMax))
+  }
+
+  private func refusing(_ problem: TransportProblem) {
+    let refusal = HTTP1Session(connection: self, loop: loop)
+    session = .http1(refusal)
+    refusal.fail(problem)
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     let bytes = unwrapInboundIn(data)
     loop.counters.bytesIn += bytes.readableBytes
-    if case .no = closing {} else { return }
-    switch session {
-    case .none: break
-    case .http1(let session): session.receive(bytes)
+    guard case .no = closing else { return }
+    guard let tls else {
+      received(bytes)
+      return
     }
+    let plaintext = tls.receive(bytes)
+    if tls.outgoing.readableBytes > 0 { markDirty() }
+    if tls.state != .handshaking, case .sniffing(let held) = session, tls.hasChosenProtocol {
+      session = tls.isHTTP2 ? .http2(.init(connection: self, loop: loop)) : .http1(makeHTTP1())
+      precondition(held.readableBytes == 0, "plaintext before the handshake's end")
+    }
+    if plaintext.readableBytes > 0 { received(plaintext) }
+    switch tls.state {
+    case .handshaking, .established: break
+    case .ended: inputEnded()
+    case .failed:
+      if case .sniffing = session { loop.counters.tlsHandshakesFailed += 1 }
+      loop.logger.debug("TLS ended", metadata: ["reason": "\(TLSContext.lastError())"])
+      // An alert may be waiting.
+      closeAfterFlush()
+    }
+  }
+
+  private func makeHTTP1() -> HTTP1Session { HTTP1Session(connection: self, loop: loop) }
+
+  private func received(_ bytes: ByteBuffer) {
+    switch session {
+    case .http1(let session): session.receive(bytes)
+    case .http2(let session): session.receive(bytes)
+    case .sniffing(var held):
+      if held.readableBytes == 0 { held = bytes } else { held.writeImmutableBuffer(bytes) }
+      sniff(held)
+    case .gone: break
+    }
+  }
+
+  /// HTTP/2 with prior knowledge begins with 24 bytes that no HTTP/1 request begins with.
+  private func sniff(_ held: ByteBuffer) {
+    if tls == nil, let certificates = loop.certificates {
+      if held.getInteger(at: held.readerIndex, as: UInt8.self) == 22 {
+        let tls = TLSSession(certificates.context, bio: loop.tlsMethod)
+        self.tls = tls
+        session = .sniffing(ByteBuffer())
+        channelRead(ciphertext: held)
+      } else {
+        refusing(.plainTextOnTLSPort)
+      }
+      return
+    }
+    let preface: StaticString = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    let count = min(held.readableBytes, preface.utf8CodeUnitCount)
+    let isAlike = held.withUnsafeReadableBytes { bytes in
+      (0..<count).allSatisfy { bytes[$0] == preface.utf8Start[$0] }
+    }
+    if isAlike, count < preface.utf8CodeUnitCount {
+      session = .sniffing(held)
+    } else if isAlike {
+      let http2 = HTTP2Session(connection: self, loop: loop)
+      session = .http2(http2)
+      http2.receive(held)
+    } else {
+      let http1 = makeHTTP1()
+      session = .http1(http1)
+      http1.receive(held)
+    }
+  }
+
+  /// The first bytes again, now that they are known to be TLS.
+  private func channelRead(ciphertext: ByteBuffer) {
+    guard let context else { return }
+    loop.counters.bytesIn -= ciphertext.readableBytes
+    channelRead(context: context, data: NIOAny(ciphertext))
   }
 
   func channelWritabilityChanged(context: ChannelHandlerContext) {
@@ -81,21 +173,27 @@ final class Connection: ChannelInboundHandler {
     setPaused(.output, !isWritable)
     guard isWritable, case .no = closing else { return }
     switch session {
-    case .none: break
     case .http1(let session): session.drained()
+    case .http2(let session): session.drained()
+    case .sniffing, .gone: break
     }
   }
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-    guard let event = event as? ChannelEvent, event == .inputClosed, !hasInputEnded else { return }
+    if let event = event as? ChannelEvent, event == .inputClosed { inputEnded() }
+  }
+
+  private func inputEnded() {
+    if hasInputEnded { return }
     hasInputEnded = true
     switch closing {
     case .lingering: abort()
     case .afterFlush, .closed: break
     case .no:
       switch session {
-      case .none: abort()
       case .http1(let session): session.inputEnded()
+      case .http2(let session): session.inputEnded()
+      case .sniffing, .gone: abort()
       }
     }
   }
@@ -109,12 +207,13 @@ final class Connection: ChannelInboundHandler {
     closing = .closed
     outgoing = ByteBuffer()
     let ended = session
-    session = .none
+    session = .gone
     switch ended {
-    case .none: break
     case .http1(let session): session.closed()
+    case .http2(let session): session.closed()
+    case .sniffing, .gone: break
     }
-    loop.closed(self)
+    loop.closed(self, wasRefused: isRefused)
     self.context = nil
   }
 
@@ -125,6 +224,16 @@ final class Connection: ChannelInboundHandler {
     if case .closed = closing { return }
     body(&outgoing)
     markDirty()
+  }
+
+  /// For use while flushing: appends, and leaves the flush to the caller.
+  func append(_ body: (inout ByteBuffer) -> Void) { body(&outgoing) }
+
+  func append(_ bytes: UnsafeRawBufferPointer) { outgoing.writeBytes(bytes) }
+
+  /// Whether the peer takes what is sent, and less than `bytes` wait to be tried.
+  func mayWrite(upTo bytes: Int) -> Bool {
+    !paused.contains(.output) && outgoing.readableBytes < bytes
   }
 
   /// Sends a buffer that others may share, without copying it.
@@ -143,23 +252,40 @@ final class Connection: ChannelInboundHandler {
   }
 
   private func queue(_ buffer: ByteBuffer) {
+    if let tls {
+      tls.send(buffer)
+      if let ciphertext = tls.takeOutgoing() { queueRaw(ciphertext) }
+    } else {
+      queueRaw(buffer)
+    }
+  }
+
+  private func queueRaw(_ buffer: ByteBuffer) {
     queuedBytes += buffer.readableBytes
     loop.counters.bytesOut += buffer.readableBytes
     context?.write(wrapOutboundOut(buffer), promise: nil)
   }
 
-  private func markDirty() {
+  func markDirty() {
     if isDirty { return }
     isDirty = true
     loop.markDirty(self)
   }
 
+  /// Called once at the end of a tick in which something was written.
   func flush() {
     isDirty = false
     guard let context else { return }
+    var isFull = false
+    if case .http2(let session) = session {
+      session.pump()
+      isFull = outgoing.readableBytes >= HTTP2Session.pumpBytesMax
+    }
     pushOutgoing()
+    if let tls, let ciphertext = tls.takeOutgoing() { queueRaw(ciphertext) }
     context.flush()
-    if case .afterFlush = closing { finishClosing(context) }
+    if isFull, !paused.contains(.output) { markDirty() }
+    if case .afterFlush = closing { finishClosing() }
   }
 
   private var channelUnsentBytes: Int {
@@ -183,7 +309,6 @@ final class Connection: ChannelInboundHandler {
     if paused.isEmpty == was { return }
     guard let context else { return }
     try? context.channel.syncOptions?.setOption(.autoRead, value: paused.isEmpty)
-    if paused.isEmpty { context.read() }
   }
 
   // MARK: Closing
@@ -195,8 +320,14 @@ final class Connection: ChannelInboundHandler {
     markDirty()
   }
 
-  private func finishClosing(_ context: ChannelHandlerContext) {
+  private func finishClosing() {
+    guard let context else { return }
     closing = .lingering
+    if let tls {
+      tls.end()
+      if let ciphertext = tls.takeOutgoing() { queueRaw(ciphertext) }
+      context.flush()
+    }
     lingerEnd =
       loop.tick + loop.ticks(lingers ? loop.limits.lingerTime : loop.limits.writeStallTime)
     wake(at: lingerEnd)
@@ -204,7 +335,7 @@ final class Connection: ChannelInboundHandler {
     sent.futureResult.assumeIsolated().whenComplete { _ in
       if self.hasInputEnded || !self.lingers { self.abort() }
     }
-    // What is dropped from here on is not held back.
+    // What comes from here on is dropped, not held back.
     paused = []
     try? context.channel.syncOptions?.setOption(.autoRead, value: true)
     context.close(mode: .output, promise: sent)
@@ -219,8 +350,9 @@ final class Connection: ChannelInboundHandler {
 
   func drain() {
     switch session {
-    case .none: abort()
     case .http1(let session): session.drain()
+    case .http2(let session): session.drain()
+    case .sniffing, .gone: abort()
     }
   }
 
@@ -251,10 +383,15 @@ final class Connection: ChannelInboundHandler {
     }
     var next = now + loop.ticks(loop.limits.writeStallTime)
     switch session {
-    case .none: break
     case .http1(let session): next = min(next, session.due())
+    case .http2(let session): next = min(next, session.due())
+    case .sniffing:
+      let end = openTick + loop.ticks(loop.limits.headTime)
+      if now >= end { abort() }
+      next = min(next, end)
+    case .gone: break
     }
-    wake(at: next)
+    wake(at: max(next, now + 1))
   }
 
   /// Whether bytes wait and none has gone for the time limit.

@@ -3,9 +3,7 @@ import Glibc
 
 enum DateText {
   /// `date: Sun, 06 Nov 1994 08:49:37 GMT` and CRLF.
-  static func headerLine(secondsSince1970 seconds: Int) -> [UInt8] {
-    Array("date: \(text(secondsSince1970: seconds))\r\n".utf8)
-  }
+  static func headerLine(_ text: String) -> [UInt8] { Array("date: \(text)\r\n".utf8) }
 
   static func text(secondsSince1970 seconds: Int) -> String {
     let days = Int((Double(seconds) / 86_400).rounded(.down))

@@ -220,7 +220,8 @@ final class HTTP1Session {
 
   // MARK: Refusals
 
-  private func fail(_ problem: TransportProblem) {
+  /// Answers with `problem`, and reads no further.
+  func fail(_ problem: TransportProblem) {
     loop.counters.requestsRefused += 1
     let exchange: HTTP1Exchange
     if let receiving {
@@ -386,18 +387,10 @@ final class HTTP1Session {
     exchange.onClose = nil
     exchange.onDrain = nil
     release(exchange)
-    logAccess(exchange)
+    loop.log(exchange.request, exchange.status, exchange.bodyBytesSent, exchange.receivedAt) {
+      exchange.requestID
+    }
     advance()
-  }
-
-  private func logAccess(_ exchange: HTTP1Exchange) {
-    guard let log = loop.hooks.accessLog else { return }
-    log(
-      AccessRecord(
-        method: exchange.request.method, path: exchange.request.path, status: exchange.status,
-        bodyBytes: exchange.bodyBytesSent,
-        duration: .nanoseconds((NIODeadline.now() - exchange.receivedAt).nanoseconds),
-        requestID: exchange.requestID))
   }
 
   // MARK: The connection's fate
@@ -485,10 +478,7 @@ final class HTTP1Session {
     if let exchange = receiving, !isInputOver {
       let look = phaseStart + loop.ticks(limits.bodyStallTime)
       if now < look { return look }
-      let (seconds, attoseconds) = limits.bodyStallTime.components
-      let wholeSeconds = Double(seconds) + Double(attoseconds) / 1e18
-      let wanted = max(1, Int(wholeSeconds * Double(limits.bodyBytesPerSecondMin)))
-      if bodyBytesSeen - bodyBytesChecked < wanted {
+      if bodyBytesSeen - bodyBytesChecked < limits.bodyBytesWanted {
         if exchange.isAnsweredEarly {
           connection.abort()
         } else {

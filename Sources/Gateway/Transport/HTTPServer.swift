@@ -15,6 +15,8 @@ public final class HTTPServer: Sendable {
     /// 0 takes any free port.
     public var port: Int
     public var limits = TransportLimits()
+    /// Nil speaks in clear.
+    public var tls: TLSConfiguration?
     public var logger: Logger
     /// Called with a complete head and the body's length, nil if that is not known. An answer is given without the
     /// body being read; on a request that expects 100-continue its body is then never asked for.
@@ -35,33 +37,48 @@ public final class HTTPServer: Sendable {
 
   private let listener: any Channel
   private let loops: [NIOLoopBound<LoopState>]
+  private let totals: TransportTotals
+  private let certificates: TLSCertificates?
+  private let logger: Logger
   /// Where the server listens; the port is the real one.
   public let address: SocketAddress
 
-  private init(listener: any Channel, loops: [NIOLoopBound<LoopState>], address: SocketAddress) {
+  private init(
+    listener: any Channel, loops: [NIOLoopBound<LoopState>], totals: TransportTotals,
+    certificates: TLSCertificates?, logger: Logger
+  ) {
+    guard let address = listener.localAddress else {
+      preconditionFailure("a listening socket has an address")
+    }
     self.listener = listener
     self.loops = loops
+    self.totals = totals
+    self.certificates = certificates
+    self.logger = logger
     self.address = address
   }
 
   public var port: Int { address.port ?? 0 }
 
   /// Listens, and serves on every loop of `group`.
-  /// - Throws: the operating system's refusal to bind, or of the host's name.
+  /// - Throws: the operating system's refusal to bind, or of the host's name; `TLSError`.
   public static func start(
     _ configuration: Configuration, on group: any EventLoopGroup,
     handlers: @escaping HandlerFactory
   ) async throws -> HTTPServer {
+    let certificates = try configuration.tls.map { try TLSCertificates($0) }
     let hooks = TransportHooks(
       admit: configuration.admit, render: configuration.render,
       accessLog: configuration.accessLog)
     let eventLoops = Array(group.makeIterator())
-    let limits = configuration.limits
+    let totals = TransportTotals(loops: eventLoops.count)
+    let limits = affordable(configuration.limits, configuration.logger)
     var states: [NIOLoopBound<LoopState>] = []
-    for eventLoop in eventLoops {
+    for (index, eventLoop) in eventLoops.enumerated() {
       let state = try await eventLoop.submit {
         let state = LoopState(
-          eventLoop: eventLoop, limits: limits, hooks: hooks, logger: configuration.logger,
+          eventLoop: eventLoop, index: index, totals: totals, limits: limits, hooks: hooks,
+          certificates: certificates, logger: configuration.logger,
           heldBodyBytesMax: max(limits.heldBodyBytesMax / eventLoops.count, limits.bodyBytesMax),
           requestIDSeed: randomSeed(), handle: handlers(eventLoop))
         state.startTicking()
@@ -71,11 +88,27 @@ public final class HTTPServer: Sendable {
     }
     let byLoop = Dictionary(
       uniqueKeysWithValues: zip(eventLoops.map { ObjectIdentifier($0) }, states))
-    let listener = try await bind(configuration, group, byLoop)
-    guard let address = listener.localAddress else {
-      preconditionFailure("a listening socket has an address")
+    let server = HTTPServer(
+      listener: try await bind(configuration, group, byLoop), loops: states, totals: totals,
+      certificates: certificates, logger: configuration.logger)
+    if certificates != nil { server.watchCertificates() }
+    return server
+  }
+
+  /// No more connections than there are descriptors, but for those that files and clients of our own need.
+  private static func affordable(_ limits: TransportLimits, _ logger: Logger) -> TransportLimits {
+    var limits = limits
+    var files = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &files) == 0 else { return limits }
+    let spare = min(1024, Int(clamping: files.rlim_cur) / 4)
+    let most = Int(clamping: files.rlim_cur) - spare
+    if limits.connectionsMax > most {
+      logger.notice(
+        "fewer connections than asked for: the limit of open files is too low",
+        metadata: ["connections_max": "\(most)", "open_files": "\(files.rlim_cur)"])
+      limits.connectionsMax = most
     }
-    return HTTPServer(listener: listener, loops: states, address: address)
+    return limits
   }
 
   private static func bind(
@@ -122,6 +155,41 @@ public final class HTTPServer: Sendable {
     precondition(count == 0, "the system gives no random bytes")
     return seed
   }
+
+  // MARK: Certificates
+
+  /// Reads certificate, key and authorities again, as on SIGHUP. What cannot be used is logged, and the old ones stay.
+  public func reloadCertificates() { reloadCertificates(isForced: true) }
+
+  private func reloadCertificates(isForced: Bool) {
+    guard let certificates else { return }
+    do {
+      if try certificates.reload(isForced: isForced) { logger.notice("certificates loaded anew") }
+    } catch {
+      logger.error("the old certificates stay in force", metadata: ["reason": "\(error)"])
+    }
+  }
+
+  /// Looks at the files every ten seconds, on a thread that may block.
+  private func watchCertificates() {
+    let eventLoop = loops[0].eventLoop
+    eventLoop.scheduleRepeatedAsyncTask(
+      initialDelay: .seconds(10), delay: .seconds(10)
+    ) { [weak self] task in
+      guard let self else {
+        task.cancel()
+        return eventLoop.makeSucceededVoidFuture()
+      }
+      return NIOThreadPool.singleton.runIfActive(eventLoop: eventLoop) {
+        self.reloadCertificates(isForced: false)
+      }
+    }
+  }
+
+  // MARK: Counters
+
+  /// What all loops had counted at most a tick ago; from any thread.
+  public var recentCounters: TransportCounters { totals.counters }
 
   /// What all loops have counted so far.
   public func counters() async throws -> TransportCounters {

@@ -1,6 +1,7 @@
 // What all connections of one event loop share: handlers, counters, the clock's ticks, and who has something to flush.
 import Logging
 import NIOCore
+import Synchronization
 import Wire
 
 /// One line of an access log.
@@ -23,18 +24,45 @@ struct TransportHooks: Sendable {
   var accessLog: (@Sendable (AccessRecord) -> Void)?
 }
 
+/// What loops share: how many connections are open, and the counters as each loop last published them.
+final class TransportTotals: Sendable {
+  let connectionsOpen = Atomic<Int>(0)
+  private let published: Mutex<[TransportCounters]>
+
+  init(loops: Int) { published = Mutex(Array(repeating: TransportCounters(), count: loops)) }
+
+  func publish(_ counters: TransportCounters, loop: Int) {
+    published.withLock { $0[loop] = counters }
+  }
+
+  var counters: TransportCounters {
+    published.withLock { $0.reduce(into: TransportCounters()) { $0 += $1 } }
+  }
+}
+
 final class LoopState {
   let eventLoop: any EventLoop
   let limits: TransportLimits
   let hooks: TransportHooks
   let logger: Logger
   let handle: (any Exchange) -> Void
+  /// Nil where the server speaks in clear.
+  let certificates: TLSCertificates?
+  lazy var tlsMethod = TLSBIOMethod()
+  lazy var http2 = HTTP2Library()
+  lazy var http2Scratch = HTTP2Scratch()
+  private let index: Int
+  private let totals: TransportTotals
+  /// Connections that are being told that there are too many.
+  private(set) var refusedOpen = 0
+  static let refusedOpenMax = 256
   /// The budget of body bytes of this loop alone.
   let heldBodyBytesMax: Int
   var counters = TransportCounters()
   private(set) var isDraining = false
   /// `date: …` and CRLF.
   private(set) var dateLine: [UInt8]
+  private(set) var dateText: String
   /// SplitMix64 from a random start repeats no number within 2^64.
   private var requestIDs: Random
 
@@ -53,17 +81,22 @@ final class LoopState {
   let lastChunk = ByteBuffer(string: "0\r\n\r\n")
 
   init(
-    eventLoop: any EventLoop, limits: TransportLimits, hooks: TransportHooks, logger: Logger,
-    heldBodyBytesMax: Int, requestIDSeed: UInt64, handle: @escaping (any Exchange) -> Void
+    eventLoop: any EventLoop, index: Int, totals: TransportTotals, limits: TransportLimits,
+    hooks: TransportHooks, certificates: TLSCertificates?, logger: Logger, heldBodyBytesMax: Int,
+    requestIDSeed: UInt64, handle: @escaping (any Exchange) -> Void
   ) {
     self.eventLoop = eventLoop
+    self.index = index
+    self.totals = totals
     self.limits = limits
     self.hooks = hooks
+    self.certificates = certificates
     self.logger = logger
     self.heldBodyBytesMax = heldBodyBytesMax
     self.handle = handle
     requestIDs = Random(seed: requestIDSeed)
-    dateLine = DateText.headerLine(secondsSince1970: DateText.now())
+    dateText = DateText.text(secondsSince1970: DateText.now())
+    dateLine = DateText.headerLine(dateText)
     tickNanoseconds = limits.tick.nanoseconds
   }
 
@@ -76,15 +109,24 @@ final class LoopState {
     return connectionIDs
   }
 
-  func opened(_ connection: Connection) {
+  /// Takes a connection in. Returns whether there was room for it.
+  func opened(_ connection: Connection) -> Bool {
     connections[connection.id] = connection
+    let open = totals.connectionsOpen.add(1, ordering: .relaxed).newValue
+    if open > limits.connectionsMax {
+      refusedOpen += 1
+      counters.connectionsRefused += 1
+      return false
+    }
     counters.connectionsOpen += 1
     counters.connectionsTotal += 1
+    return true
   }
 
-  func closed(_ connection: Connection) {
+  func closed(_ connection: Connection, wasRefused: Bool) {
     guard connections.removeValue(forKey: connection.id) != nil else { return }
-    counters.connectionsOpen -= 1
+    totals.connectionsOpen.subtract(1, ordering: .relaxed)
+    if wasRefused { refusedOpen -= 1 } else { counters.connectionsOpen -= 1 }
     if connections.isEmpty { whenEmpty?() }
   }
 
@@ -119,6 +161,19 @@ final class LoopState {
     flushing.removeAll(keepingCapacity: true)
   }
 
+  /// Writes a line of the access log, if there is one.
+  func log(
+    _ request: RequestHead, _ status: Int, _ bodyBytes: Int, _ receivedAt: NIODeadline,
+    _ requestID: () -> String
+  ) {
+    guard let log = hooks.accessLog else { return }
+    log(
+      AccessRecord(
+        method: request.method, path: request.path, status: status, bodyBytes: bodyBytes,
+        duration: .nanoseconds((NIODeadline.now() - receivedAt).nanoseconds),
+        requestID: requestID()))
+  }
+
   // MARK: Time
 
   /// Ticks that `duration` takes, at least one.
@@ -149,7 +204,9 @@ final class LoopState {
   }
 
   private func ticked() {
-    dateLine = DateText.headerLine(secondsSince1970: DateText.now())
+    dateText = DateText.text(secondsSince1970: DateText.now())
+    dateLine = DateText.headerLine(dateText)
+    totals.publish(counters, loop: index)
     for entry in wheel.advance() { connections[entry.connection]?.due(stamp: entry.stamp) }
   }
 }

@@ -35,4 +35,9 @@ public struct TransportLimits: Sendable, Equatable {
   public var tick = Duration.milliseconds(500)
 
   public init() {}
+
+  /// What a body must grow by within `bodyStallTime`.
+  var bodyBytesWanted: Int {
+    max(1, Int(bodyStallTime / .seconds(1) * Double(bodyBytesPerSecondMin)))
+  }
 }
