@@ -75,7 +75,7 @@ final class Server: Sendable {
 
   /// Reads the certificate and its key again, for new connections.
   func reload() {
-    logger.notice("there are no certificates to read again: the server speaks in clear")
+    http.reloadCertificates()
   }
 
   /// Refuses new work, finishes what is in flight within the configured time, syncs, and lets go of everything.
@@ -154,6 +154,10 @@ extension Configuration {
     transport.limits.connectionsMax = connectionsMax
     transport.limits.bodyBytesMax = bodyBytesMax
     transport.limits.headBytesMax = headerBytesMax
+    if let tlsCert, let tlsKey {
+      transport.tls = TLSConfiguration(
+        certificateFile: tlsCert, keyFile: tlsKey, clientAuthorityFile: tlsClientCA)
+    }
     return transport
   }
 }

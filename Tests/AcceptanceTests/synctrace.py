@@ -128,7 +128,7 @@ class Replay:
     def on_pwrite64(self, text, result):
         node = self.node(text)
         if node is not None:
-            position = int(re.search(r",\s*(\d+)\)\s+=", text).group(1))
+            position = int(re.search(r",\s*(\d+)\s*\)\s+=", text).group(1))
             node.write(position, written(text, result))
 
     def on_pwritev(self, text, result):
@@ -150,13 +150,13 @@ class Replay:
     def on_ftruncate(self, text, result):
         node = self.node(text)
         if node is not None:
-            size = int(re.search(r",\s*(\d+)\)", text).group(1))
+            size = int(re.search(r",\s*(\d+)\s*\)", text).group(1))
             node.resize(size)
 
     def on_fallocate(self, text, result):
         node = self.node(text)
         if node is not None:
-            mode, position, size = re.search(r">, (\w+), (\d+), (\d+)\)", text).groups()
+            mode, position, size = re.search(r">, (\w+), (\d+), (\d+)\s*\)", text).groups()
             if mode == "0":
                 node.grow(int(position) + int(size))
 

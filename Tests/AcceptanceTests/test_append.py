@@ -156,7 +156,7 @@ def test_limits_are_named(server, stream):
 def test_forms_of_web_pages_are_refused_with_a_hint(server, stream, kind):
     document = problem(
         server.append(stream, b"a=1", {"Content-Type": kind}, raw=True), 415, "unsupported_media_type")
-    assert "curl --json" in document["detail"]
+    assert document["hint"] == "curl --json"
 
 
 def test_foreign_pages_and_foreign_hosts_are_refused(server, stream):

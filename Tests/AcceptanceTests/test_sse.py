@@ -188,19 +188,6 @@ def test_a_slow_reader_loses_nothing_and_holds_nobody(server, stream):
     quick.close()
 
 
-def test_heartbeats_are_comments(fresh):
-    server = fresh("--heartbeat", "200ms").start()
-    server.create("s")
-    events = EventReader(server, "/v1/streams/s/records")
-    assert events.next()[0] == "open"
-    timer = threading.Timer(1.0, lambda: server.append("s", 1))
-    timer.start()
-    events.take(1)
-    timer.join()
-    assert events.comments >= 2
-    events.close()
-
-
 def test_a_graceful_stop_says_when_to_come_back(fresh):
     server = fresh().start()
     server.create("s")

@@ -102,6 +102,14 @@ extension HTTP2Session {
     complete(exchange)
   }
 
+  /// Resets the stream: its answer is not whole.
+  func breakOff(_ exchange: HTTP2Exchange) {
+    exchange.dropPieces()
+    reset(exchange)
+    complete(exchange)
+    connection.markDirty()
+  }
+
   private func resume(_ exchange: HTTP2Exchange) {
     if exchange.isDeferred {
       exchange.isDeferred = false

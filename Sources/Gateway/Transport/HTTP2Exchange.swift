@@ -103,6 +103,12 @@ final class HTTP2Exchange: Exchange {
     session.finish(self)
   }
 
+  func abort() {
+    guard let session else { return }
+    precondition(phase == .streaming, "only a streamed answer can break off")
+    session.breakOff(self)
+  }
+
   // MARK: Pieces
 
   func append(_ piece: ByteBuffer) {

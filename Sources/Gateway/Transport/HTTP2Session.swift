@@ -384,7 +384,7 @@ final class HTTP2Session {
     return next
   }
 
-  private func reset(_ exchange: HTTP2Exchange) {
+  func reset(_ exchange: HTTP2Exchange) {
     _ = nghttp2_submit_rst_stream(
       session, Self.noFlags, exchange.stream, NGHTTP2_CANCEL.rawValue)
   }
