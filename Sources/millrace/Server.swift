@@ -81,12 +81,20 @@ final class Server: Sendable {
   /// Refuses new work, finishes what is in flight within the configured time, syncs, and lets go of everything.
   func stop() async {
     gateway.drain()
+    // Live readers' last words are written at the end of a loop's turn; connections close after that.
+    for lane in lanes { await Self.turn(of: lane) }
     async let drained: Void = drain()
     await withCheckedContinuation { continuation in
       engine.stop(on: lanes[0]) { continuation.resume() }
     }
     await drained
     for thread in threads { thread.stop() }
+  }
+
+  private static func turn(of lane: EventLoopExecutor) async {
+    await withCheckedContinuation { continuation in
+      _ = lane.schedule(after: .milliseconds(50)) { continuation.resume() }
+    }
   }
 
   private func drain() async {
