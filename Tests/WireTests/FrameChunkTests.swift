@@ -69,6 +69,7 @@ private func joined(_ frames: [Frame]) -> ByteBuffer {
       #expect(throws: FrameDamage.field("base offset")) {
         try chunk.append(checking: joined(frames))
       }
+      #expect(chunk.isEmpty && chunk.start == .zero && chunk.buffers.isEmpty)
     }
   }
 
