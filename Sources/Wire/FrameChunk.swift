@@ -92,42 +92,47 @@ public struct FrameChunk: Sendable {
   /// Checks header, payload and order of every frame in `buffer` and takes the whole frames; control frames are
   /// passed over. A frame cut off by the buffer's end is left out; it must not be the first.
   /// - Returns: the bytes taken, so that the caller knows where the next read starts.
+  /// - Throws: what is wrong with the first bad frame; nothing is taken then.
   public mutating func append(checking buffer: ByteBuffer) throws(FrameDamage) -> Int {
-    var position = buffer.readerIndex
-    var runStart = position
-    while position < buffer.writerIndex {
+    // Runs of records between control frames, as distances from the reader index.
+    var runs: [Range<Int>] = []
+    var next = FrameChunk(emptyAt: end)
+    var position = 0
+    while position < buffer.readableBytes {
       let header: FrameHeader
       do {
         header = try buffer.withUnsafeReadableBytes { raw throws(FrameDamage) in
-          let frame = UnsafeRawBufferPointer(rebasing: raw[(position - buffer.readerIndex)...])
+          let frame = UnsafeRawBufferPointer(rebasing: raw[position...])
           let header = try FrameHeader(checking: frame)
           try header.checkPayload(frame)
           return header
         }
       } catch {
-        if case .cutOff = error, position > buffer.readerIndex { break }
+        if case .cutOff = error, position > 0 { break }
         throw error
       }
+      let frameEnd = position + header.frameBytes
       if header.kind == .records {
-        guard isEmpty || header.baseOffset == end else { throw .field("base offset") }
-        if isEmpty { start = header.baseOffset }
-        end = header.endOffset
-        hasOpaque = hasOpaque || header.flags.contains(.opaque)
-        position += header.frameBytes
-      } else {
-        take(buffer, runStart..<position)
-        position += header.frameBytes
-        runStart = position
+        if isEmpty, next.isEmpty { next = FrameChunk(emptyAt: header.baseOffset) }
+        guard header.baseOffset == next.end else { throw .field("base offset") }
+        next.end = header.endOffset
+        next.hasOpaque = next.hasOpaque || header.flags.contains(.opaque)
+        if let last = runs.last, last.upperBound == position {
+          runs[runs.count - 1] = last.lowerBound..<frameEnd
+        } else {
+          runs.append(position..<frameEnd)
+        }
       }
+      position = frameEnd
     }
-    take(buffer, runStart..<position)
-    return position - buffer.readerIndex
-  }
-
-  private mutating func take(_ buffer: ByteBuffer, _ range: Range<Int>) {
-    guard !range.isEmpty else { return }
-    buffers.append(buffer.getSlice(at: range.lowerBound, length: range.count)!)
-    byteCount += range.count
+    if isEmpty { start = next.start }
+    end = next.end
+    hasOpaque = hasOpaque || next.hasOpaque
+    for run in runs {
+      buffers.append(buffer.getSlice(at: buffer.readerIndex + run.lowerBound, length: run.count)!)
+      byteCount += run.count
+    }
+    return position
   }
 
   public var isEmpty: Bool { start == end }

@@ -3,7 +3,7 @@ import NIOCore
 
 /// A frame that has everything but its place: shard, offset, epoch and time.
 public struct FrameDraft: Sendable {
-  private let bytes: ByteBuffer
+  let bytes: ByteBuffer
   public let count: Int
   public let flags: FrameFlags
   private let valuesStart: Int

@@ -32,7 +32,8 @@ public enum Varint {
     }
   }
 
-  /// Reads one varint at `position` and moves it past; nil if it is cut off, longer than ten bytes or above 64 bits.
+  /// Reads one varint at `position` and moves it past; nil if it is cut off, above 64 bits, or longer than
+  /// it need be: a number has one form.
   @inlinable
   public static func read(_ bytes: UnsafeRawBufferPointer, at position: inout Int) -> UInt64? {
     var value: UInt64 = 0
@@ -42,7 +43,7 @@ public enum Varint {
       position += 1
       if shift == 63, byte > 1 { return nil }
       value |= UInt64(byte & 0x7f) << shift
-      if byte < 0x80 { return value }
+      if byte < 0x80 { return byte == 0 && shift > 0 ? nil : value }
       shift += 7
       if shift > 63 { return nil }
     }

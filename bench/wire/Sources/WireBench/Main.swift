@@ -25,7 +25,8 @@ nonisolated(unsafe) var sink = 0
 
 func order(_ random: inout Random, bytes: Int) -> String {
   var text = "{\"id\":\(random.below(1_000_000_000)),\"user\":\"u\(random.below(100_000))\","
-  text += "\"at\":\"2026-01-01T12:34:56.789Z\",\"price\":\(random.below(1000)).\(random.below(90) + 10),"
+  text +=
+    "\"at\":\"2026-01-01T12:34:56.789Z\",\"price\":\(random.below(1000)).\(random.below(90) + 10),"
   text += "\"paid\":\(random.oneIn(2)),\"tags\":[\"new\",\"gift\"],\"note\":\""
   while text.utf8.count < bytes - 2 {
     text += ["lorem ", "ipsum ", "dolor ", "sit ", "amet "][random.below(5)]
@@ -37,7 +38,8 @@ func fields(_ random: inout Random, bytes: Int) -> String {
   var text = "{\"a\":1"
   var index = 0
   while text.utf8.count < bytes - 24 {
-    text += ",\"field_\(index)\":\(random.oneIn(2) ? "\(random.below(100_000))" : "\"v\(random.below(10_000))\"")"
+    text +=
+      ",\"field_\(index)\":\(random.oneIn(2) ? "\(random.below(100_000))" : "\"v\(random.below(10_000))\"")"
     index += 1
   }
   return text + "}"
@@ -50,7 +52,9 @@ enum Main {
     if CommandLine.arguments.contains("frame") { return frameOfOne() }
     if CommandLine.arguments.contains("lines") {
       var random = Random(seed: 1)
-      for _ in 0..<5 { lines("NDJSON, 100 of short fields", (0..<100).map { _ in fields(&random, bytes: 256) }) }
+      for _ in 0..<5 {
+        lines("NDJSON, 100 of short fields", (0..<100).map { _ in fields(&random, bytes: 256) })
+      }
       return
     }
     var random = Random(seed: 1)
@@ -130,12 +134,15 @@ enum Main {
       report(name, bytes: bytes * 100, items: 800, time)
     }
     each("decimal string of 7 digits") { JSONText.writeDecimalString(1_234_567, into: &$0) }
-    each("escaped string of 20 B") { JSONText.writeEscapedString("user-1234567890-abcd", into: &$0) }
+    each("escaped string of 20 B") {
+      JSONText.writeEscapedString("user-1234567890-abcd", into: &$0)
+    }
     each("time") { RFC3339.write(Timestamp(milliseconds: 1_767_225_600_123), into: &$0) }
     let one = Cursor(incarnation: 12, place: .shard(0, Offset(1_234_567)))
     each("cursor of one shard") { one.write(into: &$0) }
     let four = Cursor(
-      incarnation: 12, place: .allShards([Offset(1_000_000), Offset(999_000), Offset(7), Offset(8)]))
+      incarnation: 12,
+      place: .allShards([Offset(1_000_000), Offset(999_000), Offset(7), Offset(8)]))
     each("cursor of four shards") { four.write(into: &$0) }
     let key = ByteBuffer(string: "user-1234567890-abcd")
     each("key hash of 20 B") { buffer in
@@ -149,7 +156,8 @@ enum Main {
   }
 
   static func frameOfOne() {
-    let value = ByteBuffer(string: "{\"id\":123456789,\"note\":\"" + String(repeating: "x", count: 1000) + "\"}")
+    let value = ByteBuffer(
+      string: "{\"id\":123456789,\"note\":\"" + String(repeating: "x", count: 1000) + "\"}")
     let single = nanoseconds {
       value.withUnsafeReadableBytes { bytes in
         var builder = FrameBuilder(valuesBytesHint: bytes.count)
