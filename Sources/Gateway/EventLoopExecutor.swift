@@ -11,7 +11,8 @@ public final class EventLoopExecutor: Executor {
   public func execute(_ job: @escaping @Sendable () -> Void) { eventLoop.execute(job) }
 
   @discardableResult
-  public func schedule(after delay: Duration, _ job: @escaping @Sendable () -> Void) -> ScheduledJob {
+  public func schedule(after delay: Duration, _ job: @escaping @Sendable () -> Void) -> ScheduledJob
+  {
     let scheduled = eventLoop.scheduleTask(in: TimeAmount(delay), job)
     return ScheduledJob { scheduled.cancel() }
   }
