@@ -14,7 +14,7 @@ public struct RequestLimits: Sendable, Equatable {
   public var recordHeadersMax = 64
   /// A producer's id, an idempotency key.
   public var stampBytesMax = 255
-  /// Of a stream; a label's name has at most 63 bytes, its value 255.
+  /// Of a stream.
   public var labelsMax = 64
   public init() {}
 }

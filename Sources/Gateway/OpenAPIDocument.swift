@@ -419,7 +419,7 @@ enum OpenAPIDocument {
                 application/x-ndjson:
                   schema: { description: A record a line., type: string }
                 text/event-stream:
-                  schema: { type: string }
+                  schema: { $ref: "#/components/schemas/Event" }
             "204": { description: The stream of events has ended for good. }
             "304": { description: The page is still as `If-None-Match` says. }
             "400": { $ref: "#/components/responses/Problem" }
@@ -478,7 +478,7 @@ enum OpenAPIDocument {
                 application/x-ndjson:
                   schema: { description: A record a line., type: string }
                 text/event-stream:
-                  schema: { type: string }
+                  schema: { $ref: "#/components/schemas/Event" }
                 application/octet-stream:
                   schema: { description: Values alone., type: string, format: binary }
             "204": { description: The stream of events has ended for good. }
@@ -544,10 +544,10 @@ enum OpenAPIDocument {
           summary: This document.
           responses:
             "200":
-              description: OpenAPI 3.1.
+              description: OpenAPI 3.1, in YAML.
               content:
                 application/yaml:
-                  schema: { type: string }
+                  schema: { type: object }
             "400": { $ref: "#/components/responses/Problem" }
             default: { $ref: "#/components/responses/Problem" }
 
@@ -820,7 +820,7 @@ enum OpenAPIDocument {
               type: object
               maxProperties: 64
               propertyNames: { $ref: "#/components/schemas/LabelName" }
-              additionalProperties: { type: string, maxLength: 63 }
+              additionalProperties: { type: string, maxLength: 255 }
         StreamPatch:
           type: object
           additionalProperties: false
@@ -833,7 +833,7 @@ enum OpenAPIDocument {
               propertyNames: { $ref: "#/components/schemas/LabelName" }
               additionalProperties:
                 anyOf:
-                  - { type: string, maxLength: 63 }
+                  - { type: string, maxLength: 255 }
                   - { type: "null" }
         Stream:
           type: object
@@ -924,8 +924,19 @@ enum OpenAPIDocument {
             - records:
                 - { shard: 0, offset: "1044", timestamp: "2026-01-01T00:00:00.000Z", key: u1,
                     headers: { trace: a }, value: { total: 12.5 } }
-              cursor: AQwAAJgI3q2-7w
+              cursor: c1ACAAA8xDej
               up_to_date: true
+        Event:
+          description: |
+            One server-sent event. `data` is JSON text: of `record` and `message` a Record, of `batch` an
+            array of them, of `problem` a Problem.
+          type: object
+          required: [event, data]
+          properties:
+            event: { enum: [open, record, message, batch, gap, checkpoint, problem, end] }
+            data: { type: string }
+            id: { description: A cursor., type: string }
+            retry: { description: Milliseconds until the client should come back., type: integer }
         Envelope:
           type: object
           required: [records]

@@ -6,7 +6,8 @@ import Wire
 enum StreamDocument {
   static let shardsMax = 1024
   static let labelNameBytesMax = 63
-  static let labelValueBytesMax = 255
+  /// Unicode scalars, as JSON Schema counts them.
+  static let labelValueCharactersMax = 255
 
   /// Changes with every change of the stream, and never repeats, not for a later stream of the name either.
   static func entityTag(of stream: Stream) -> String {
@@ -63,9 +64,9 @@ enum StreamDocument {
       }
       switch value {
       case .string(let text):
-        guard text.utf8.count <= labelValueBytesMax else {
+        guard text.unicodeScalars.count <= labelValueCharactersMax else {
           throw JSONFields.badValue(
-            pointer, "a label's value has at most \(labelValueBytesMax) bytes.")
+            pointer, "a label's value has at most \(labelValueCharactersMax) characters.")
         }
         labels[name] = .some(text)
       case .null where mayRemove: labels[name] = .some(nil)
