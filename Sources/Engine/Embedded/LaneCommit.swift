@@ -43,11 +43,11 @@ extension Lane {
     flight = Flight(
       frames: frames, shards: shards, bytes: bytes,
       start: WALAddress(generation: header.generation, position: position), file: file)
-    let (shared, salt, time) = (log.files[file].shared, parts.salt, parts.time)
+    let (handle, salt, time) = (log.files[file].handle, parts.salt, parts.time)
     let lane = confined
     parts.committer.execute {
       let start = time.monotonic
-      let result = Self.write(header, frames, to: shared.file, at: position, block, salt)
+      let result = Self.write(header, frames, to: handle.file, at: position, block, salt)
       let spent = time.monotonic - start
       lane.executor.execute { lane.value.landed(result, spent) }
     }

@@ -11,7 +11,7 @@ struct LaneLog {
     }
     var slot: Int
     var path: String
-    var shared: SharedFile
+    var handle: SharedFile
     var state: State
     var generation: UInt64 = 0
     /// Where the next group goes.
@@ -100,7 +100,7 @@ struct LaneLog {
 
   mutating func unpin(_ reader: WALReader) {
     for pinned in reader.files {
-      if let index = files.firstIndex(where: { $0.shared === pinned.shared }) {
+      if let index = files.firstIndex(where: { $0.handle === pinned.handle }) {
         files[index].pins -= 1
       }
     }
@@ -110,7 +110,7 @@ struct LaneLog {
   var reader: WALReader {
     WALReader(
       files: files.filter { $0.state != .free }.map {
-        WALReader.File(generation: $0.generation, path: $0.path, shared: $0.shared)
+        WALReader.File(generation: $0.generation, path: $0.path, handle: $0.handle)
       })
   }
 }
@@ -125,11 +125,11 @@ extension LaneLog {
     let path = LaneFiles.log(lane, slot: slot)
     do throws(DiskError) {
       try disk.createDirectory(LaneFiles.directory(lane))
-      let shared = SharedFile(try disk.open(path, create: true))
-      try shared.file.prewrite(to: bytes)
-      try shared.file.sync()
+      let handle = SharedFile(try disk.open(path, create: true))
+      try handle.file.prewrite(to: bytes)
+      try handle.file.sync()
       try disk.syncDirectory(LaneFiles.directory(lane))
-      return shared
+      return handle
     } catch {
       // Half a file would only hold the space that somebody else needs.
       try? disk.remove(path)
@@ -137,9 +137,9 @@ extension LaneLog {
     }
   }
 
-  mutating func addFile(lane: Int, slot: Int, _ shared: SharedFile) {
+  mutating func addFile(lane: Int, slot: Int, _ handle: SharedFile) {
     let path = LaneFiles.log(lane, slot: slot)
-    files.append(File(slot: slot, path: path, shared: shared, state: .free))
+    files.append(File(slot: slot, path: path, handle: handle, state: .free))
   }
 
   /// Where the next group goes.

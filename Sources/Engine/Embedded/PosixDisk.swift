@@ -44,6 +44,11 @@ public final class PosixDisk: Disk {
     _ = Glibc.close(root)
   }
 
+  /// Lets another process have the directory, before this object is gone. Nothing may be written from then on.
+  public func unlock() {
+    if lock >= 0 { _ = flock(lock, LOCK_UN) }
+  }
+
   private static func takeLock(below root: CInt, _ access: Access) throws(StoreOpenError) -> CInt {
     let descriptor: CInt
     do {

@@ -108,7 +108,7 @@ private final class OpenSegment: Sendable {
   /// How much is read at a time when only headers are wanted.
   private static let walkBytes = 64 << 10
 
-  private let shared: SharedFile
+  private let handle: SharedFile
   private let path: String
   private let disk: any Disk
   private let indexer: SegmentIndexer
@@ -116,7 +116,7 @@ private final class OpenSegment: Sendable {
 
   init(_ segment: SegmentCheckpoint, disk: any Disk, options: StoreOptions) throws(DiskError) {
     path = SegmentFiles.records(segment.shard, segment.baseOffset)
-    shared = SharedFile(try disk.open(path, create: false))
+    handle = SharedFile(try disk.open(path, create: false))
     self.disk = disk
     indexer = SegmentIndexer(every: options.indexEveryBytes)
   }
@@ -255,7 +255,7 @@ private final class OpenSegment: Sendable {
   {
     let got: Int
     do {
-      got = try shared.file.read(at: position, count: count, into: &bytes)
+      got = try handle.file.read(at: position, count: count, into: &bytes)
     } catch {
       throw .failed(LogError(error))
     }

@@ -188,11 +188,11 @@ struct StoreOpening {
   {
     for slot in outcome.blankSlots + outcome.files.map(\.slot) {
       let path = LaneFiles.log(lane.number, slot: slot)
-      let (shared, size) = try onDisk { () throws(DiskError) in
-        let shared = SharedFile(try disk.open(path, create: false))
-        return (shared, try shared.file.size())
+      let (handle, size) = try onDisk { () throws(DiskError) in
+        let handle = SharedFile(try disk.open(path, create: false))
+        return (handle, try handle.file.size())
       }
-      var file = LaneLog.File(slot: slot, path: path, shared: shared, state: .free)
+      var file = LaneLog.File(slot: slot, path: path, handle: handle, state: .free)
       file.isOdd = size != options.walFileBytes
       if let index = outcome.files.firstIndex(where: { $0.slot == slot }) {
         file.generation = outcome.files[index].generation
@@ -236,11 +236,11 @@ struct StoreOpening {
     }
     if lane.log.free == nil {
       let slot = (0...).first { slot in !lane.log.files.contains { $0.slot == slot } }!
-      let shared = try onDisk { () throws(DiskError) in
+      let handle = try onDisk { () throws(DiskError) in
         try LaneLog.makeFile(
           disk, lane: lane.number, slot: slot, bytes: max(options.walFileBytes, size))
       }
-      lane.log.addFile(lane: lane.number, slot: slot, shared)
+      lane.log.addFile(lane: lane.number, slot: slot, handle)
     }
     guard var last = lane.last else { return }
     lane.last = nil
@@ -251,10 +251,10 @@ struct StoreOpening {
       payloadBytes: last.payload.readableBytes, frameCount: last.frames.count, lane: lane.number)
     let group = header.group(
       of: CollectionOfOne(last.payload), block: options.walBlockBytes, salt: salt)
-    let shared = lane.log.files[file].shared
+    let handle = lane.log.files[file].handle
     try onDisk { () throws(DiskError) in
-      try shared.file.write([group], at: 0)
-      try shared.file.sync()
+      try handle.file.write([group], at: 0)
+      try handle.file.sync()
     }
     lane.log.files[file].position = group.readableBytes
     lane.log.files[file].commits = 1

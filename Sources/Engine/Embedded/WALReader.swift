@@ -15,7 +15,7 @@ struct WALReader: Sendable {
   struct File: Sendable {
     var generation: UInt64
     var path: String
-    var shared: SharedFile
+    var handle: SharedFile
   }
   var files: [File] = []
 
@@ -43,7 +43,7 @@ struct WALReader: Sendable {
     }
     let got: Int
     do {
-      got = try file.shared.file.read(at: start.position, count: count, into: &buffer)
+      got = try file.handle.file.read(at: start.position, count: count, into: &buffer)
     } catch {
       throw LogError(error)
     }
