@@ -30,9 +30,10 @@ stage tidy "^(tidy:|Ran |OK|FAILED)" sh -c "python3 Tests/test_tidy.py && python
 stage swift "^(✔|✘) Test run|Executed [0-9]+ test|error:" swift test --quiet
 stage build "Compiling|Build|error:" swift build -c release --static-swift-stdlib --product millrace
 stage api " (passed|failed|error)" $python -m pytest -q Tests/AcceptanceTests -k openapi
-stage acceptance " (passed|failed|error)" $python -m pytest -q Tests/AcceptanceTests -k "not openapi" \
-  --ignore=Tests/AcceptanceTests/test_sync_trace.py \
-  --deselect Tests/AcceptanceTests/test_sse.py::test_a_graceful_stop_says_when_to_come_back
+# Left out for now: the replay of writes and syncs (it does not end under strace), and a live reader's last words at a
+# stop (they do not reach it yet). Both are to come back.
+stage acceptance " (passed|failed|error)" $python -m pytest -q Tests/AcceptanceTests \
+  -k "not openapi and not graceful_stop" --ignore=Tests/AcceptanceTests/test_sync_trace.py
 stage docs "^doc-test:" $python scripts/doc-test.py README.md docs
 
 echo
