@@ -1,5 +1,5 @@
 // swift-tools-version: 6.2
-// Millrace: durable, partitioned event streams that need nothing but HTTP. The rooms are described in docs/architecture.md.
+// Millrace: durable, partitioned event streams that need nothing but HTTP. docs/architecture.md describes the rooms.
 import PackageDescription
 
 let house: [SwiftSetting] = [
@@ -7,7 +7,8 @@ let house: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
 ]
 
-/// Hot paths cross module borders (Wire's scanners run inside Gateway's handlers), so release builds may inline across them.
+/// Hot paths cross module borders (Wire's scanners run inside Gateway's handlers), so release builds may inline across
+/// them.
 let hot: [SwiftSetting] =
   house + [.unsafeFlags(["-cross-module-optimization"], .when(configuration: .release))]
 

@@ -193,8 +193,8 @@ public final class Engine: Sendable {
     /// The stream was deleted (`gone`), or the engine stops: nothing follows.
     case ended(gone: Bool)
   }
-  /// Joins the live tail at `from` if that is exactly where it stands: the hand-over from history to live without a hole.
-  /// nil joins wherever it stands by then, which a busy loop that asks for a place may always be too late for.
+  /// Joins the live tail at `from` if that is exactly where it stands: the hand-over from history to live without a
+  /// hole. nil joins wherever it stands by then, which a busy loop that asks for a place may always be too late for.
   /// `deliver` runs on `executor`, in order, once for each commit, and never before `reply`.
   public func follow(
     _ shard: Shard, from: Offset?, on executor: any Executor,

@@ -170,7 +170,7 @@ public struct FrameHeader: Sendable {
 }
 
 extension UnsafeRawBufferPointer {
-  /// The little-endian integer that starts at byte `position`, all of it within the buffer: release builds do not check.
+  /// The little-endian integer that starts at byte `position`, all of it in the buffer: release builds do not check.
   @inlinable
   func little<T: FixedWidthInteger>(_ type: T.Type, at position: Int) -> T {
     T(littleEndian: loadUnaligned(fromByteOffset: position, as: T.self))

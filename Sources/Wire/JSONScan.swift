@@ -2,7 +2,7 @@
 import CPlatform
 
 /// Functions take a position and return the one behind what they passed over. A negative number is a failure, `fault`
-/// makes an error of it: so the fast path carries one integer in a register, and memory is written only for line breaks.
+/// makes an error of it: so the fast path carries one integer in a register, and writes memory only for line breaks.
 struct JSONScan {
   /// At `base + end` or behind it nothing is read.
   private let base: UnsafePointer<UInt8>

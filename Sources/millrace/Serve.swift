@@ -9,8 +9,8 @@ struct Serve: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Serve streams over HTTP.",
     discussion: """
-      Every setting is a flag, a MILLRACE_ variable and a line of the --config file; a flag wins over the variable, \
-      that over the file, that over the default.
+      Every setting is a flag, a MILLRACE_ variable and a line of the --config file; \
+      a flag wins over the variable, that over the file, that over the default.
       """)
 
   @OptionGroup var options: ServeOptions

@@ -6,7 +6,8 @@ enum Signals {
 
   /// What the operator asks from now on. A second wish to stop ends the process at once.
   ///
-  /// To be called once, before the event loops' threads are made: they inherit that these signals do not interrupt them.
+  /// To be called once, before the event loops' threads are made: they inherit that these signals do not interrupt
+  /// them.
   static func wishes() -> AsyncStream<Wish> {
     var watched = sigset_t()
     sigemptyset(&watched)

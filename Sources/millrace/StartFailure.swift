@@ -29,9 +29,9 @@ extension StartFailure {
         Records there were acknowledged, so they are not dropped in silence.
         """
       remedy = """
-        millrace verify \(data) shows everything that is damaged. Then restore the directory from a backup; \
-        or, after making a copy of it, start with --truncate-damaged, which drops what lies behind the damage and \
-        says what that is.
+        millrace verify \(data) shows everything that is damaged. \
+        Then restore the directory from a backup; or, after making a copy of it, \
+        start with --truncate-damaged, which drops what lies behind the damage and says what it is.
         """
     }
   }

@@ -46,7 +46,8 @@ final class LaneCounters: Sendable {
       gauge("cached_bytes", "Recent frames in memory.", read(cachedBytes)),
       counter("checkpoints_total", "Checkpoints made.", read(checkpoints)),
       counter(
-        "checkpoint_seconds_total", "Time spent on checkpoints.", read(checkpointNanoseconds) / 1e9),
+        "checkpoint_seconds_total", "Time spent on checkpoints.",
+        read(checkpointNanoseconds) / 1e9),
       counter(
         "checkpoint_bytes_total", "Bytes laid into segments.", read(checkpointBytes)),
       counter("failed_checkpoints_total", "Checkpoints that failed.", read(failedCheckpoints)),

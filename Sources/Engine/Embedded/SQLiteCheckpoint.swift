@@ -89,7 +89,8 @@ public final class SQLiteCheckpoint: CheckpointStore {
     // A frame may carry both a producer's stamp and a key; the two rows become one stamp again.
     let rows = try database.prepare(
       """
-      SELECT start, end, timestamp, digest_high, digest_low, producer, producer_epoch, sequence, NULL
+      SELECT start, end, timestamp, digest_high, digest_low,
+        producer, producer_epoch, sequence, NULL
       FROM producers WHERE shard = ?1
       UNION ALL
       SELECT start, end, timestamp, digest_high, digest_low, NULL, NULL, NULL, key

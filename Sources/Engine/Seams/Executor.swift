@@ -39,7 +39,7 @@ public protocol TimeSource: Sendable {
 
 /// State that belongs to one executor, carried through places that must not touch it.
 ///
-/// This and the C wrappers are the only `@unchecked Sendable` of the house: the check is made at run time instead.
+/// Beside the wrappers of C, the only `@unchecked Sendable` of the house: the check is made at run time instead.
 public struct Confined<Value>: @unchecked Sendable {
   private let held: Value
   public let executor: any Executor

@@ -1,8 +1,8 @@
 // The seam below the Engine: a durable log for each shard, written by one fenced owner.
 //
-// Two stores stand behind it: the embedded one (Engine/Embedded), and NATS JetStream's for a cluster. So nothing here may
-// rely on a local file: frames of a shard are appended in order, the store may pack several into one write, answers come
-// later, and the writer is told only that everything up to a frame is durable, or that what was open is undecided.
+// Two stores stand behind it: the embedded one (Engine/Embedded), and NATS JetStream's for a cluster. So nothing here
+// may rely on a local file: frames of a shard are appended in order, the store may pack several into one write, answers
+// come later, and the writer is told only that everything up to a frame is durable, or that what was open is undecided.
 import Wire
 
 public protocol LogStore: AnyObject, Sendable {
@@ -13,8 +13,8 @@ public protocol LogStore: AnyObject, Sendable {
   /// What the store held of each shard when it was opened.
   var recovered: [ShardID: ShardSummary] { get }
 
-  /// Takes the right to write `shard` for `epoch` and hands over what an owner must know. *(shard's executor; replies there)*
-  /// A shard never seen before is empty. From then on frames of lower epochs are refused.
+  /// Takes the right to write `shard` for `epoch` and hands over what an owner must know. *(shard's executor; replies
+  /// there)* A shard never seen before is empty. From then on frames of lower epochs are refused.
   /// - Throws in the reply: `.fenced` if a higher epoch owns it.
   func open(
     _ shard: ShardID, epoch: Epoch, client: any LogClient,

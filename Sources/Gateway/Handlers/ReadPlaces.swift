@@ -51,7 +51,8 @@ struct ReadTarget {
   private func replaced(by asked: UInt64) -> Problem {
     Problem(
       .streamReplaced,
-      "\(stream.name) is another stream than it was: incarnation \(stream.incarnation), not \(asked).",
+      "\(stream.name) is another stream than it was: incarnation \(stream.incarnation), "
+        + "not \(asked).",
       facts: [("incarnation", .text(String(stream.incarnation)))])
   }
 

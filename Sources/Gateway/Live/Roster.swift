@@ -5,8 +5,8 @@ protocol RosterMember: AnyObject {
   var rosterSlot: Int { get set }
 }
 
-/// Leaving takes constant time and keeps the others' order and slots, so a slice under way passes nobody over and serves
-/// nobody twice; `compact` closes the holes between rounds.
+/// Leaving takes constant time and keeps the others' order and slots, so a slice under way passes nobody over and
+/// serves nobody twice; `compact` closes the holes between rounds.
 struct Roster<Member: RosterMember> {
   private var slots: ContiguousArray<Member?> = []
   private(set) var count = 0

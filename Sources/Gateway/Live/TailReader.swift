@@ -1,4 +1,4 @@
-// One live answer: from its place in the log up to the tail, level with the others there, and back to the log when slow.
+// One live answer: from its place in the log up to the tail, level with the others there, back to the log when slow.
 import Engine
 import NIOCore
 import Wire

@@ -36,7 +36,8 @@ extension HTTP2Session {
     openWindows(for: exchange)
   }
 
-  /// Windows open at once while little is held, and for the oldest incomplete request always, so that some request can end.
+  /// Windows open at once while little is held, and for the oldest incomplete request always, so that some request can
+  /// end.
   private func openWindows(for exchange: HTTP2Exchange) {
     if heldBytes <= Self.heldBytesSoftMax || isOldestIncomplete(exchange) {
       consumeRest(exchange)

@@ -1,4 +1,4 @@
-// A request that came as an HTTP/2 stream and its answer, whose pieces wait here until the stream's window lets them go.
+// A request that came as an HTTP/2 stream, and its answer, whose pieces wait here until the stream's window opens.
 import NIOCore
 
 final class HTTP2Exchange: Exchange {

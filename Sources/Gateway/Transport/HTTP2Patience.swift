@@ -1,8 +1,8 @@
 // How many idle frames an HTTP/2 peer may send: a bucket that honest work fills and floods empty.
 import CNghttp2
 
-/// PING, SETTINGS, PRIORITY, WINDOW_UPDATE, RST_STREAM, unknown frames and empty DATA each cost a point; requests, data and the
-/// passing of time earn them. An honest peer sends a few for each frame of data; a flood sends nothing else
+/// PING, SETTINGS, PRIORITY, WINDOW_UPDATE, RST_STREAM, unknown frames and empty DATA each cost a point; requests, data
+/// and the passing of time earn them. An honest peer sends a few for each frame of data; a flood sends nothing else
 /// (CVE-2019-9511 … -9518).
 struct HTTP2Patience {
   private static let pointsMax = 4000

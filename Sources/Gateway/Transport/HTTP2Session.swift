@@ -268,7 +268,8 @@ final class HTTP2Session {
     patience.sent(type: frame.hd.type)
     let type = nghttp2_frame_type(UInt32(frame.hd.type))
     if type == NGHTTP2_RST_STREAM, frame.rst_stream.error_code != NGHTTP2_NO_ERROR.rawValue {
-      // "MadeYouReset" (CVE-2025-8671): a peer whose mistakes make the server reset streams costs as much as one that resets them.
+      // "MadeYouReset" (CVE-2025-8671): a peer whose mistakes make the server reset streams costs as much as one that
+      // resets them.
       patience.spend(20)
     }
     let endsStream = frame.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0

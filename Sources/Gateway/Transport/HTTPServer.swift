@@ -6,7 +6,8 @@ import NIOPosix
 import Synchronization
 
 public final class HTTPServer: Sendable {
-  /// Makes a loop's handler, on that loop. Every exchange of the loop's connections is given to it once its body is whole.
+  /// Makes a loop's handler, on that loop. Every exchange of the loop's connections is given to it once its body is
+  /// whole.
   public typealias HandlerFactory = @Sendable (any EventLoop) -> (any Exchange) -> Void
 
   public struct Configuration: Sendable {

@@ -2,7 +2,7 @@
 import COpenSSL
 import NIOCore
 
-/// Owns an `SSL` whose BIO reads from `incoming` and writes to `outgoing`, so that no byte is copied once more than needed.
+/// Owns an `SSL` whose BIO reads from `incoming` and writes to `outgoing`, so that no byte is copied more than needed.
 final class TLSSession {
   enum State {
     case handshaking

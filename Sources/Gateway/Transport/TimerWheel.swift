@@ -1,6 +1,7 @@
 // Coarse deadlines of many connections in one ring: setting one costs an array append, and no timer of the loop's.
 
-/// Entries that fall due at ticks. A deadline beyond the ring's horizon falls due at the horizon; whoever set it then sets it again.
+/// Entries that fall due at ticks. A deadline beyond the ring's horizon falls due at the horizon; whoever set it then
+/// sets it again.
 ///
 /// Entries are never taken out: whoever owns one marks it stale by its `stamp`.
 struct TimerWheel<Entry> {

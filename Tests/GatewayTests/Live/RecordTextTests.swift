@@ -50,7 +50,8 @@ import Wire
   @Test func `a plain JSON record has shard, offset, timestamp and its value byte for byte`() {
     #expect(
       text(value: bytes(#"{"b": 1.50,  "a":"\u00e9"}"#))
-        == #"{"shard":0,"offset":"1044","timestamp":"2026-01-01T00:00:00.000Z","value":{"b": 1.50,  "a":"\u00e9"}}"#
+        == #"{"shard":0,"offset":"1044","timestamp":"2026-01-01T00:00:00.000Z","#
+        + #""value":{"b": 1.50,  "a":"\u00e9"}}"#
     )
   }
 
@@ -59,7 +60,8 @@ import Wire
       value: bytes("1"), key: bytes("u\"1"), headers: [(bytes("trace"), bytes("ä\n"))], shard: 63)
     #expect(
       text
-        == #"{"shard":63,"offset":"1044","timestamp":"2026-01-01T00:00:00.000Z","key":"u\"1","headers":{"trace":"ä\n"},"value":1}"#
+        == #"{"shard":63,"offset":"1044","timestamp":"2026-01-01T00:00:00.000Z","#
+        + #""key":"u\"1","headers":{"trace":"ä\n"},"value":1}"#
     )
   }
 

@@ -3,8 +3,8 @@ import Wire
 
 /// Files and directories below one root, each in two states: as programs see them, and as a crash would leave them.
 ///
-/// Data is lost by pages of 4 KiB, torn at sectors of 512 B. Names are lost by directory operations. A failed sync marks
-/// pages clean that never arrived, as Linux does: they read back as written until they are dropped from memory.
+/// Data is lost by pages of 4 KiB, torn at sectors of 512 B. Names are lost by directory operations. A failed sync
+/// marks pages clean that never arrived, as Linux does: they read back as written until they are dropped from memory.
 final class Medium {
   static let pageBytes = 4096
   static let sectorBytes = 512

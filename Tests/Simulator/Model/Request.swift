@@ -1,4 +1,4 @@
-// One batch that a client wants appended: the same bytes however often it is sent, each record naming where it came from.
+// One batch that a client wants appended: the same bytes however often it is sent, each record naming its source.
 import Engine
 import NIOCore
 import Wire

@@ -38,8 +38,8 @@ func fields(_ random: inout Random, bytes: Int) -> String {
   var text = "{\"a\":1"
   var index = 0
   while text.utf8.count < bytes - 24 {
-    text +=
-      ",\"field_\(index)\":\(random.oneIn(2) ? "\(random.below(100_000))" : "\"v\(random.below(10_000))\"")"
+    let value = random.oneIn(2) ? "\(random.below(100_000))" : "\"v\(random.below(10_000))\""
+    text += ",\"field_\(index)\":\(value)"
     index += 1
   }
   return text + "}"
