@@ -8,7 +8,7 @@ RELEASE := swift build -c release --static-swift-stdlib
 MILLRACE := .build/release/millrace
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## the Debian packages that building needs
 	@scripts/deps.sh build
@@ -17,6 +17,7 @@ deps-test: ## and those that testing needs, with a Python venv
 	@scripts/deps.sh test
 
 build: deps ## the release build: .build/release/millrace
+	@[ -x $(MILLRACE) ] || echo "Building Millrace and what it is made of; the first time takes a few minutes."
 	$(RELEASE) --product millrace
 
 run: build ## build and serve on http://127.0.0.1:8420 with ./data

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-build=(libnghttp2-dev libssl-dev libjansson-dev libsqlite3-dev zlib1g-dev pkg-config)
+build=(libnghttp2-dev libssl-dev libjansson-dev libsqlite3-dev zlib1g-dev pkg-config git make)
 tests=(curl python3 python3-venv openssl nghttp2-client chromium)
 
 case "${1:-build}" in
@@ -41,14 +41,17 @@ if [ ${#missing[@]} -gt 0 ]; then
     as_root=(sudo)
   fi
   echo "Installing them with apt-get${as_root[*]:+ (as root, by sudo)}; nothing else here needs root."
-  for package in "${missing[@]}"; do
-    if ! apt-cache show "$package" >/dev/null 2>&1; then
-      "${as_root[@]}" apt-get update -qq
-      break
-    fi
-  done
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  install_missing() {
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+      apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  }
+  # Package lists that are not there, or older than what the mirror has, are fetched first.
+  known=yes
+  for package in "${missing[@]}"; do apt-cache show "$package" >/dev/null 2>&1 || known=no; done
+  if [ $known = no ] || ! install_missing; then
+    "${as_root[@]}" apt-get update -qq
+    install_missing
+  fi
 fi
 
 if [ "${1:-build}" = test ]; then
