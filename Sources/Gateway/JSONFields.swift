@@ -162,6 +162,24 @@ extension Request {
   }
 }
 
+/// The one JSON value that a body is: its bytes without the white space around them.
+struct JSONBody {
+  let value: UnsafeRawBufferPointer
+  /// Between tokens; a record holds none.
+  let hasLineBreaks: Bool
+
+  /// - Throws: `bad_json`.
+  init(_ bytes: UnsafeRawBufferPointer) throws(Problem) {
+    do throws(JSONFault) {
+      let extent = try JSONScanner.extent(bytes)
+      value = UnsafeRawBufferPointer(rebasing: bytes[extent.range])
+      hasLineBreaks = extent.hasLineBreaks
+    } catch {
+      throw Problem(fault: error)
+    }
+  }
+}
+
 extension Problem {
   init(fault: JSONFault) {
     self.init(

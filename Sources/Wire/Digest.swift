@@ -1,4 +1,4 @@
-// Digests and secrets, all by OpenSSL.
+// Digests, by OpenSSL.
 import COpenSSL
 import NIOCore
 
@@ -20,31 +20,6 @@ public enum Digest {
 
   public static func sha256(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
     withSHA256(of: bytes) { Array($0) }
-  }
-
-  /// HMAC-SHA-256, RFC 2104.
-  public static func hmac(
-    _ bytes: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer
-  ) -> [UInt8] {
-    [UInt8](unsafeUninitializedCapacity: sha256Bytes) { target, count in
-      var written: UInt32 = 0
-      // An empty key is a key, but a null one means "the last key" to OpenSSL.
-      let start = key.baseAddress ?? UnsafeRawPointer(target.baseAddress!)
-      let result = HMAC(
-        EVP_sha256(), start, CInt(key.count),
-        bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count, target.baseAddress,
-        &written)
-      precondition(result != nil && written == sha256Bytes, "OpenSSL has no HMAC-SHA-256")
-      count = sha256Bytes
-    }
-  }
-
-  /// Bytes that nobody can guess. Traps if the system's source of chance fails: there is no way on.
-  public static func secureRandom(_ count: Int) -> [UInt8] {
-    [UInt8](unsafeUninitializedCapacity: count) { target, written in
-      precondition(RAND_bytes(target.baseAddress, CInt(count)) == 1, "no secure random bytes")
-      written = count
-    }
   }
 
   /// Fetched once: a lookup by name costs more than hashing a kilobyte.

@@ -167,13 +167,12 @@ final class Catalog: Sendable {
     reply: @escaping Reply<Stream>
   ) {
     perform(on: name, reply: reply) { [self] done in
-      guard let stream = stream(named: name) else {
+      let stream: Stream
+      do throws(CatalogError) {
+        stream = try find(name, ifRevision: ifRevision)
+      } catch {
         done()
-        return reply(.failure(.notFound))
-      }
-      if let ifRevision, ifRevision != stream.revision {
-        done()
-        return reply(.failure(.revisionMismatch(stream)))
+        return reply(.failure(error))
       }
       if case .set(let count) = fields.shardCount, count != stream.spec.shardCount {
         done()
@@ -202,18 +201,23 @@ final class Catalog: Sendable {
     }
   }
 
+  private func find(_ name: String, ifRevision: Revision?) throws(CatalogError) -> Stream {
+    guard let stream = stream(named: name) else { throw .notFound }
+    if let ifRevision, ifRevision != stream.revision { throw .revisionMismatch(stream) }
+    return stream
+  }
+
   /// Replies with the stream that was deleted.
   func delete(
     _ name: String, ifRevision: Revision?, on executor: any Executor, reply: @escaping Reply<Stream>
   ) {
     perform(on: name, reply: reply) { [self] done in
-      guard let stream = stream(named: name) else {
+      let stream: Stream
+      do throws(CatalogError) {
+        stream = try find(name, ifRevision: ifRevision)
+      } catch {
         done()
-        return reply(.failure(.notFound))
-      }
-      if let ifRevision, ifRevision != stream.revision {
-        done()
-        return reply(.failure(.revisionMismatch(stream)))
+        return reply(.failure(error))
       }
       meta.delete(
         StreamDocument.bucket, name, if: .at(stream.revision), on: executor

@@ -100,7 +100,7 @@ extension Lane {
     _ result: Result<CheckpointOutcome, CheckpointFailure>, _ spent: Duration
   ) {
     checkpointing.isRunning = false
-    counters.checkpointNanoseconds.add(spent.nanoseconds)
+    counters.checkpointNanoseconds.add(Int(spent.nanoseconds))
     switch result {
     case .success(let outcome):
       checkpointing.hasFailed = false

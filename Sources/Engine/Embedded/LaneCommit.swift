@@ -100,7 +100,7 @@ extension Lane {
     guard let flight else { preconditionFailure("a commit came back twice") }
     self.flight = nil
     stagedBytes -= flight.bytes
-    counters.commitNanoseconds.add(spent.nanoseconds)
+    counters.commitNanoseconds.add(Int(spent.nanoseconds))
     switch result {
     case .durable(let group): committed(flight, group)
     case .notWritten(let error):

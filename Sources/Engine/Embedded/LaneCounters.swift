@@ -65,10 +65,3 @@ extension Atomic<Int> {
   func add(_ count: Int) { wrappingAdd(count, ordering: .relaxed) }
   func set(_ value: Int) { store(value, ordering: .relaxed) }
 }
-
-extension Duration {
-  var nanoseconds: Int {
-    let (seconds, attoseconds) = components
-    return Int(seconds) * 1_000_000_000 + Int(attoseconds / 1_000_000_000)
-  }
-}

@@ -89,13 +89,9 @@ struct AppendBody {
   private func readJSON(
     _ bytes: UnsafeRawBufferPointer, into sorter: inout RecordSorter
   ) throws(Problem) {
-    let extent: JSONExtent
-    do throws(JSONFault) { extent = try JSONScanner.extent(bytes) } catch {
-      throw Problem(fault: error)
-    }
-    let value = UnsafeRawBufferPointer(rebasing: bytes[extent.range])
-    guard extent.hasLineBreaks else { return try addJSON(value, into: &sorter) }
-    let flat = JSONScanner.flattened(value)
+    let body = try JSONBody(bytes)
+    guard body.hasLineBreaks else { return try addJSON(body.value, into: &sorter) }
+    let flat = JSONScanner.flattened(body.value)
     try flat.withUnsafeReadableBytes { value throws(Problem) in
       try addJSON(value, into: &sorter)
     }
@@ -249,11 +245,7 @@ struct AppendBody {
       parts.setContentType((headers.contentType ?? Self.unknownType).utf8)
       return try sorter.add(bytes, parts)
     }
-    let extent: JSONExtent
-    do throws(JSONFault) { extent = try JSONScanner.extent(bytes) } catch {
-      throw Problem(fault: error)
-    }
-    let value = JSONScanner.flattened(UnsafeRawBufferPointer(rebasing: bytes[extent.range]))
+    let value = JSONScanner.flattened(try JSONBody(bytes).value)
     try value.withUnsafeReadableBytes { value throws(Problem) in try sorter.add(value, parts) }
   }
 }

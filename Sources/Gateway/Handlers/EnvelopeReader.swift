@@ -12,13 +12,9 @@ struct EnvelopeReader {
 
   /// - Throws: `bad_json`.
   init(_ bytes: UnsafeRawBufferPointer) throws(Problem) {
-    do throws(JSONFault) {
-      let extent = try JSONScanner.extent(bytes)
-      self.bytes = UnsafeRawBufferPointer(rebasing: bytes[extent.range])
-      hasLineBreaks = extent.hasLineBreaks
-    } catch {
-      throw Problem(fault: error)
-    }
+    let body = try JSONBody(bytes)
+    self.bytes = body.value
+    hasLineBreaks = body.hasLineBreaks
   }
 
   mutating func read(into sorter: inout RecordSorter) throws(Problem) {

@@ -11,13 +11,9 @@ struct EventReader {
 
   /// - Throws: `bad_json`.
   init(_ bytes: UnsafeRawBufferPointer) throws(Problem) {
-    do throws(JSONFault) {
-      let extent = try JSONScanner.extent(bytes)
-      self.bytes = UnsafeRawBufferPointer(rebasing: bytes[extent.range])
-      hasLineBreaks = extent.hasLineBreaks
-    } catch {
-      throw Problem(fault: error)
-    }
+    let body = try JSONBody(bytes)
+    self.bytes = body.value
+    hasLineBreaks = body.hasLineBreaks
   }
 
   func readOne(

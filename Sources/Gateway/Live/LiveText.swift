@@ -153,9 +153,9 @@ enum LiveText {
     buffer.writeStaticString("event: open\ndata: {\"stream\":")
     JSONText.writeEscapedString(stream, into: &buffer)
     buffer.writeStaticString(",\"heartbeat_ms\":")
-    JSONText.writeDecimal(UInt64(milliseconds(heartbeat)), into: &buffer)
+    JSONText.writeDecimal(UInt64(heartbeat.milliseconds), into: &buffer)
     buffer.writeStaticString("}\n")
-    SSEText.writeRetry(milliseconds: milliseconds(retry), into: &buffer)
+    SSEText.writeRetry(after: retry, into: &buffer)
     SSEText.writeID(cursor, into: &buffer)
     SSEText.endEvent(into: &buffer)
   }
@@ -191,11 +191,10 @@ enum LiveText {
   static func writeProblem(
     _ problem: Problem, requestID: String, retry: Duration, into buffer: inout ByteBuffer
   ) {
-    buffer.writeStaticString("event: problem\n")
-    SSEText.beginData(into: &buffer)
+    buffer.writeStaticString("event: problem\ndata: ")
     problem.write(into: &buffer, requestID: requestID)
-    SSEText.endLine(into: &buffer)
-    SSEText.writeRetry(milliseconds: milliseconds(retry), into: &buffer)
+    buffer.writeInteger(UInt8(ascii: "\n"))
+    SSEText.writeRetry(after: retry, into: &buffer)
     SSEText.endEvent(into: &buffer)
   }
 
@@ -216,10 +215,5 @@ enum LiveText {
       case .lines: buffer.writeInteger(UInt8(ascii: "\n"))
       }
     }
-  }
-
-  private static func milliseconds(_ duration: Duration) -> Int {
-    let (seconds, attoseconds) = duration.components
-    return Int(seconds) * 1000 + Int(attoseconds / 1_000_000_000_000_000)
   }
 }

@@ -210,12 +210,3 @@ final class LoopState {
     for entry in wheel.advance() { connections[entry.connection]?.due(stamp: entry.stamp) }
   }
 }
-
-extension Duration {
-  /// Saturates at about 292 years.
-  var nanoseconds: Int64 {
-    let (seconds, attoseconds) = components
-    let (whole, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
-    return overflow ? .max : whole + attoseconds / 1_000_000_000
-  }
-}
