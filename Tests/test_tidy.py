@@ -51,6 +51,8 @@ class TidyTests(unittest.TestCase):
         self.assert_caught(tidy.check_sizes, {"Sources/Wire/A.swift": long_file}, "split it")
         long_line = "// A.\nlet a = " + "1" * 100 + "\n"
         self.assert_caught(tidy.check_sizes, {"Sources/Wire/A.swift": long_line}, "columns")
+        self.assert_fine(tidy.check_sizes, {"Tests/a.py": long_line})
+        self.assert_caught(tidy.check_sizes, {"Tests/a.py": "#" * 121 + "\n"}, "columns")
         body = "    work()\n" * tidy.FUNCTION_LINES_MAX
         for head in ("func act(\n    a: Int\n  ) -> Int {", "init() {", "private static func x<T>() {"):
             text = f"// A.\nstruct A {{\n  {head}\n{body}  }}\n}}\n"

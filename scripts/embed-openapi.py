@@ -18,7 +18,8 @@ def swift(document):
     if f"{QUOTES}##" in document:
         raise SystemExit("openapi.yaml holds the end of a Swift string")
     lines = "\n".join("    " + line if line else "" for line in document.split("\n"))
-    return f"""// The contract in OpenAPI, as `GET /openapi.yaml` gives it: made from openapi.yaml by scripts/embed-openapi.py.
+    return f"""\
+// The contract in OpenAPI, as `GET /openapi.yaml` gives it: made from openapi.yaml by scripts/embed-openapi.py.
 // swift-format-ignore-file
 import NIOCore
 

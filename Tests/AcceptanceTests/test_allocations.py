@@ -1,8 +1,9 @@
 """A ceiling on heap allocations for each operation on a hot path, held against the release binary.
 
-An allocation costs tens of nanoseconds and a place for memory to grow; they creep in unseen. Counting them, unlike timing,
-gives nearly the same number on every machine and under every load, so a change that adds one to an append fails here. A
-change that takes some away lowers the ceiling in the same commit: measured, and 15 % for what differs between runs.
+An allocation costs tens of nanoseconds and a place for memory to grow; they creep in unseen. Counting them, unlike
+timing, gives nearly the same number on every machine and under every load, so a change that adds one to an append
+fails here. A change that takes some away lowers the ceiling in the same commit: measured, and 15 % for what differs
+between runs.
 """
 
 import pathlib
