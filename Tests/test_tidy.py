@@ -113,6 +113,11 @@ class TidyTests(unittest.TestCase):
             tidy.check_links, target | {"a.md": "[b](b.md#the-top-code--more)\n[x](https://x.org/#y)\n"})
         self.assert_caught(tidy.check_links, target | {"a.md": "[b](b.md#the-end)\n"}, "no heading")
 
+    def test_a_page_that_nobody_links_to_is_caught(self):
+        pages = {"README.md": "[a](docs/a.md#top)\n", "docs/a.md": "# Top\n[b](sub/b.md)\n"}
+        self.assert_fine(tidy.check_orphans, pages | {"docs/sub/b.md": "# B\n"})
+        self.assert_caught(tidy.check_orphans, pages | {"docs/sub/c.md": "# C\n"}, "docs/sub/c.md")
+
     def test_links_in_code_are_left_alone(self):
         self.assert_fine(tidy.check_links, {"a.md": "```\n[b](gone.md)\n```\n`[b](gone.md)`\n"})
 

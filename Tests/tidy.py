@@ -4,6 +4,7 @@
 Each rule is a function from a House to offences. Tests/test_tidy.py plants one of each kind and checks that it is
 caught.
 """
+import os
 import pathlib
 import re
 import subprocess
@@ -279,9 +280,21 @@ def check_links(house):
                     yield f"{name}:{number}: {joined} has no heading #{anchor}"
 
 
+def check_orphans(house):
+    """Every page of docs/ is reached from another one."""
+    linked = set()
+    for name, text in house.files.items():
+        if name.endswith(".md"):
+            for target in re.findall(r"\]\(([^)\s#]+)", text):
+                linked.add(os.path.normpath(os.path.join(os.path.dirname(name), target)))
+    for name in house.files:
+        if name.startswith("docs/") and name.endswith(".md") and name not in linked:
+            yield f"{name}: no page links to it; list it in docs/README.md or docs/decisions/README.md"
+
+
 RULES = [
     check_rooms, check_imports, check_first_line, check_sizes, check_functions, check_banned,
-    check_tests_sleep, check_unfinished, check_links,
+    check_tests_sleep, check_unfinished, check_links, check_orphans,
 ]
 
 
