@@ -100,7 +100,7 @@ final class Checkpointer: Sendable {
     var unsynced = Unsynced(files: syncsAll ? nil : [])
     defer { for file in unsynced.files ?? [] { file.close() } }
     do {
-      for shard in plan.shards { try write(shard, plan, &outcome, &unsynced) }
+      // Removals first: on a disk that is full to the last byte they make the room that the rest needs.
       for shard in plan.shards {
         for segment in shard.removed { try remove(segment, &unsynced) }
       }
@@ -108,6 +108,7 @@ final class Checkpointer: Sendable {
         try disk.remove(SegmentFiles.directory(shard))
         unsynced.note(SegmentFiles.group(shard))
       }
+      for shard in plan.shards { try write(shard, plan, &outcome, &unsynced) }
       if syncsAll {
         try disk.syncAll()
       } else {

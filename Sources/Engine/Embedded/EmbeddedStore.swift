@@ -112,7 +112,8 @@ public final class EmbeddedStore: LogStore {
     for lane in counters {
       if lane.isFull.load(ordering: .relaxed) != 0 { return "the disk is full" }
       if lane.isStuck.load(ordering: .relaxed) != 0 {
-        return "the write-ahead log is full, and no checkpoint succeeds"
+        let reason = lane.lastCheckpointFailure.withLock { $0 }
+        return "the write-ahead log is full, and no checkpoint succeeds: \(reason)"
       }
     }
     return nil

@@ -29,7 +29,9 @@ extension Lane {
   /// Sees to a checkpoint after the usual delay.
   func armCheckpoint() {
     guard checkpointing.timer == nil, !checkpointing.isRunning, !isClosed else { return }
-    let delay = checkpointing.hasFailed ? options.retryDelay : options.checkpointDelay
+    // While the disk is full, what was trimmed or deleted should make room soon.
+    let isUrgent = checkpointing.hasFailed || isFull
+    let delay = isUrgent ? options.retryDelay : options.checkpointDelay
     let lane = confined
     checkpointing.timer = executor.schedule(after: delay) {
       lane.value.checkpointing.timer = nil
@@ -107,14 +109,11 @@ extension Lane {
       adopt(outcome)
       if outcome.freeBytes < options.reserveBytes { becomeFull() }
     case .failure(.files(let error)):
-      checkpointing.hasFailed = true
-      counters.failedCheckpoints.add(1)
       undoPlan()
-      if error == .full { becomeFull() }
-    case .failure(.record(_, let outcome)):
-      checkpointing.hasFailed = true
-      counters.failedCheckpoints.add(1)
+      failedCheckpoint("\(error)", isFull: error == .full)
+    case .failure(.record(let error, let outcome)):
       checkpointing.unrecorded = outcome
+      failedCheckpoint("\(error)", isFull: outcome.freeBytes < options.reserveBytes)
     }
     counters.isStuck.set(isStalled && checkpointing.hasFailed ? 1 : 0)
     let again = checkpointing.isWanted && !checkpointing.hasFailed
@@ -126,6 +125,18 @@ extension Lane {
     }
     if isStalled, !checkpointing.hasFailed { startCommit() }
     goOnClosing()
+  }
+
+  private func failedCheckpoint(_ reason: String, isFull: Bool) {
+    checkpointing.hasFailed = true
+    counters.failedCheckpoints.add(1)
+    counters.lastCheckpointFailure.withLock { $0 = reason }
+    if isFull { becomeFull() }
+    // Whoever waits for room in the log would wait for ever: none of it was written.
+    guard isStalled, flight == nil, !staged.isEmpty else { return }
+    dropStaged(
+      isFull
+        ? .full : .device("the write-ahead log is full, and no checkpoint succeeds: \(reason)"))
   }
 
   /// The plan was carried out and recorded.

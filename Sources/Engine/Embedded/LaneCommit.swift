@@ -22,17 +22,20 @@ extension Lane {
 
   /// Sends what is staged to disk, unless a group is on its way already.
   func startCommit() {
-    guard flight == nil, let first = staged.first, !isClosed else { return }
+    guard flight == nil, !isClosed else { return }
     let block = options.walBlockBytes
+    guard let first = staged.first else {
+      // Those who waited for room were told that there is none.
+      if isStalled, log.hasRoom(forGroupOf: block) { stall(false) }
+      return
+    }
     let least = GroupHeader.groupBytes(payloadBytes: first.byteCount, block: block)
     guard let file = log.file(forGroupOf: least) else {
-      isStalled = true
-      counters.isStuck.set(checkpointing.hasFailed ? 1 : 0)
+      stall(true)
       makeRoom()
       return
     }
-    isStalled = false
-    counters.isStuck.set(0)
+    stall(false)
     let position = log.files[file].position
     if position == 0 { beganFile() }
     let payloadMax = min(options.groupBytesMax, log.fileBytes - position - block)
@@ -51,6 +54,11 @@ extension Lane {
       let spent = time.monotonic - start
       lane.executor.execute { lane.value.landed(result, spent) }
     }
+  }
+
+  private func stall(_ stalled: Bool) {
+    isStalled = stalled
+    counters.isStuck.set(stalled && checkpointing.hasFailed ? 1 : 0)
   }
 
   /// Blocks; on the committer.

@@ -22,6 +22,8 @@ final class LaneCounters: Sendable {
   /// 1 while nothing can be committed because checkpoints fail.
   let isStuck = Atomic<Int>(0)
   let shards = Atomic<Int>(0)
+  /// Why the last checkpoint that failed did.
+  let lastCheckpointFailure = Mutex("")
 
   func samples(lane: Int) -> [MetricSample] {
     let labels = [(name: "lane", value: String(lane))]

@@ -62,6 +62,10 @@ struct LaneLog {
     return free
   }
 
+  func hasRoom(forGroupOf bytes: Int) -> Bool {
+    free != nil || active.map { files[$0].position + bytes <= fileBytes } ?? false
+  }
+
   private mutating func begin(_ index: Int) {
     files[index].generation = nextGeneration
     files[index].position = 0

@@ -61,7 +61,8 @@ extension Lane {
         case .failed(let error): target.execute { reply(.failure(error)) }
         case .gone:
           lane.executor.execute {
-            if case .failed(let error) = lane.value.whyMissing(segment, segment.endOffset) {
+            let last = Offset(segment.endOffset.rawValue - 1)
+            if case .failed(let error) = lane.value.whyMissing(segment, last) {
               target.execute { reply(.failure(error)) }
             } else {
               lane.value.find(time, in: id, on: target, reply: reply)
@@ -134,7 +135,7 @@ extension Lane {
   /// What to say to one who wanted `from` of a segment whose file is not there.
   private func whyMissing(_ segment: SegmentCheckpoint, _ from: Offset) -> ReadOutcome {
     guard !isClosed, let shard = shards[segment.shard] else { return .failed(.gone) }
-    if from <= shard.earliest { return .trimmed(earliest: shard.earliest) }
+    if from < shard.earliest { return .trimmed(earliest: shard.earliest) }
     return .failed(
       .damaged(
         file: SegmentFiles.records(segment.shard, segment.baseOffset), position: 0,

@@ -47,8 +47,13 @@ final class MemoryDisk: Disk {
   }
 
   /// Changes one byte behind everybody's back.
-  func spoil(_ path: String, at position: Int) {
-    state.withLock { $0.files[path] }?.bytes.withLock { $0[position] ^= 0x5a }
+  func spoil(_ path: String, at position: Int, by bits: UInt8 = 0x5a) {
+    state.withLock { $0.files[path] }?.bytes.withLock { $0[position] ^= bits }
+  }
+
+  /// Puts other bytes there, behind everybody's back.
+  func replace(_ path: String, with bytes: [UInt8]) {
+    state.withLock { $0.files[path] }?.bytes.withLock { $0 = bytes }
   }
 
   fileprivate func check(_ operation: String, _ path: String) throws(DiskError) {
