@@ -7,7 +7,7 @@ struct Millrace: AsyncParsableCommand {
     commandName: "millrace",
     abstract: "Durable, partitioned event streams that need nothing but HTTP.",
     version: Version.text,
-    subcommands: [Serve.self, VersionCommand.self])
+    subcommands: [Serve.self, Inspect.self, Verify.self, VersionCommand.self])
 }
 
 enum Version {

@@ -1,5 +1,6 @@
 // The data directory, opened: the lock, the catalog, and the embedded log store on its lanes.
 import Engine
+import Logging
 import Wire
 
 /// What stands behind the Engine on one machine.
@@ -12,7 +13,7 @@ struct OpenedStore {
 
   /// Takes the directory's lock and recovers what it holds. Blocks.
   init(
-    _ configuration: Configuration, lanes: [any Executor], clock: any TimeSource
+    _ configuration: Configuration, lanes: [any Executor], clock: any TimeSource, logger: Logger
   ) throws(StartFailure) {
     let data = configuration.data
     var threads: [ThreadExecutor] = []
@@ -37,15 +38,39 @@ struct OpenedStore {
     } catch {
       throw StartFailure(error, data: data)
     }
-    do {
-      log = try EmbeddedStore.open(
-        options: configuration.store, disk: disk, lanes: lanes, blocking: makeThread, time: clock,
+    var options = configuration.store
+    options.shardsBelow = catalog.shardsBelow
+    let liveShards = catalog.liveShards
+    let names = catalog.shardNames
+    func open() throws(StoreOpenError) -> EmbeddedStore {
+      try EmbeddedStore.open(
+        options: options, disk: disk, lanes: lanes, blocking: makeThread, time: clock,
         checkpoints: { number throws(MetaError) in
           try SQLiteCheckpoint(path: "\(data)/lanes/\(number)/checkpoint.db")
         },
-        liveShards: catalog.liveShards)
+        liveShards: liveShards)
+    }
+    do throws(StoreOpenError) {
+      log = try open()
+    } catch .damaged(let damages) where configuration.truncateDamaged {
+      // Said before it is done: what is dropped now is nowhere else.
+      for damage in damages {
+        logger.warning(
+          "--truncate-damaged: the log is cut where it is damaged",
+          metadata: [
+            "file": "\(data)/\(damage.file)", "byte": "\(damage.position)",
+            "reason": "\(damage.reason)",
+          ])
+        for line in damage.words(names) { logger.warning("to be dropped: \(line)") }
+      }
+      options.truncatesDamaged = true
+      do throws(StoreOpenError) {
+        log = try open()
+      } catch {
+        throw StartFailure(error, data: data, names: names)
+      }
     } catch {
-      throw StartFailure(error, data: data)
+      throw StartFailure(error, data: data, names: names)
     }
     self.threads = threads
   }

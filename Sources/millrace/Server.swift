@@ -32,9 +32,9 @@ final class Server: Sendable {
     let lanes = group.makeIterator().map(EventLoopExecutor.init)
     self.lanes = lanes
     let clock = SystemTime()
-    let store = try OpenedStore(configuration, lanes: lanes, clock: clock)
+    let store = try OpenedStore(configuration, lanes: lanes, clock: clock, logger: logger)
     threads = store.threads
-    Self.tell(store.log.report, logger)
+    Self.tell(store.log.report, store.catalog.shardNames, logger)
     engine = try await Self.openEngine(store, configuration, lanes: lanes, clock: clock)
 
     let gateway = Gateway(
@@ -116,8 +116,12 @@ final class Server: Sendable {
   }
 
   /// Says what recovery found, for it is nobody's daily reading.
-  private static func tell(_ report: RecoveryReport, _ logger: Logger) {
-    for line in report.dropped { logger.error("dropped: \(line)") }
+  private static func tell(
+    _ report: RecoveryReport, _ names: [ShardID: ShardName], _ logger: Logger
+  ) {
+    for damage in report.dropped {
+      for line in damage.words(names) { logger.error("dropped: \(line)") }
+    }
     if report.replayedFrames > 0 {
       logger.notice(
         "recovered from the write-ahead log",
@@ -137,9 +141,7 @@ final class Server: Sendable {
 extension Configuration {
   var store: StoreOptions {
     var random = SystemRandomNumberGenerator()
-    var options = StoreOptions(salt: random.next())
-    options.truncatesDamaged = truncateDamaged
-    return options
+    return StoreOptions(salt: random.next())
   }
 
   var engine: EngineSettings { EngineSettings() }

@@ -1,5 +1,6 @@
 // Why the server did not start, in words that name what to do.
 import Engine
+import Wire
 
 /// For the person at the console: what is wrong, and the way out.
 struct StartFailure: Error, CustomStringConvertible {
@@ -9,11 +10,14 @@ struct StartFailure: Error, CustomStringConvertible {
 }
 
 extension StartFailure {
-  init(_ error: StoreOpenError, data: String) {
+  init(_ error: StoreOpenError, data: String, names: [ShardID: ShardName] = [:]) {
     switch error {
     case .locked(let process):
       reason = "\(data) is in use by another millrace" + (process.map { ", process \($0)" } ?? "")
-      remedy = "Stop that one first, or choose another directory with --data."
+      remedy = """
+        Stop that one first (a server; or inspect or verify, which let none start meanwhile), \
+        or choose another directory with --data.
+        """
     case .disk(let error):
       reason = "\(data): \(error)"
       remedy = "Check that the directory can be written by this user, and that the disk has room."
@@ -23,15 +27,27 @@ extension StartFailure {
     case .foreign(let file, let what):
       reason = "\(data)/\(file): \(what)"
       remedy = "Choose the directory of a millrace of this version, or an empty one, with --data."
-    case .damaged(let file, let position, let what):
-      reason = """
-        \(data)/\(file) is damaged at byte \(position): \(what). \
-        Records there were acknowledged, so they are not dropped in silence.
-        """
+    case .mismatched(let file, let what):
+      reason = "\(data)/\(file): \(what)"
       remedy = """
-        millrace verify \(data) shows everything that is damaged. \
-        Then restore the directory from a backup; or, after making a copy of it, \
-        start with --truncate-damaged, which drops what lies behind the damage and says what it is.
+        What is in \(data) does not belong together; nothing was changed. \
+        Put back what is missing, or restore the whole directory from one backup. \
+        millrace inspect \(data) shows what is there.
+        """
+    case .damaged(let damages):
+      reason = damages.map { damage in
+        """
+        \(data)/\(damage.file) is damaged at byte \(damage.position): \(damage.reason). \
+        Records there were acknowledged, so they are not dropped in silence.
+
+        """
+      }.joined()
+      remedy = """
+        --truncate-damaged would start without what lies behind the damage in the log:
+        \(damages.flatMap { $0.words(names) }.map { "  \($0)\n" }.joined())\
+        Nothing was changed. millrace verify \(data) shows everything that is damaged. \
+        Restore the directory from a backup; \
+        or, after making a copy of it, start with --truncate-damaged.
         """
     }
   }
@@ -59,5 +75,16 @@ extension StartFailure {
     StartFailure(
       reason: "cannot listen on \(address): \(error)",
       remedy: "Is another program using the port? `ss -ltnp` shows it; --listen chooses another.")
+  }
+}
+
+extension LogDamage {
+  /// What goes when the log is cut there, a line each.
+  func words(_ names: [ShardID: ShardName]) -> [String] {
+    var words = losses.map { $0.words(names) }
+    if unknownBytes > 0 {
+      words.append("\(unknownBytes) bytes that cannot be told for records of any shard")
+    }
+    return words.isEmpty ? ["no records: nothing behind the damage can be told for any"] : words
   }
 }

@@ -54,6 +54,13 @@ class Server:
         return command + ["--listen", f"127.0.0.1:{self.port}", *self.arguments]
 
     def start(self, wait=30, wrap=()):
+        return self._start("/readyz", wait, wrap)
+
+    def start_unready(self, wait=30):
+        """Waits until it runs, whether it can take appends or not."""
+        return self._start("/livez", wait)
+
+    def _start(self, path, wait, wrap=()):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [*wrap, *self.command()], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
@@ -63,7 +70,7 @@ class Server:
             if self.process.poll() is not None:
                 raise RuntimeError(f"it ended with {self.process.returncode}:\n{self.log_text()}")
             try:
-                if self.request("GET", "/readyz", timeout=5).status == 200:
+                if self.request("GET", path, timeout=5).status == 200:
                     return self
             except OSError:
                 pass

@@ -8,6 +8,12 @@ public enum CatalogDamage: Error, Sendable {
   case document(key: String, reason: String)
 }
 
+/// A shard as clients call it.
+public struct ShardName: Sendable, Equatable {
+  public var stream: String
+  public var index: Int
+}
+
 public struct CatalogContents: Sendable {
   var streams: [(document: StreamDocument, revision: Revision)] = []
   var shardIDs = ShardIDBlock()
@@ -15,12 +21,18 @@ public struct CatalogContents: Sendable {
 
   /// Reads every document. Blocks.
   public static func load(_ meta: any MetaStore) throws(CatalogDamage) -> CatalogContents {
+    try load { bucket throws(MetaError) in try meta.list(bucket) }
+  }
+
+  static func load(
+    _ list: (String) throws(MetaError) -> [MetaRecord]
+  ) throws(CatalogDamage) -> CatalogContents {
     var contents = CatalogContents()
     let streams: [MetaRecord]
     let counters: [MetaRecord]
     do {
-      streams = try meta.list(StreamDocument.bucket)
-      counters = try meta.list(ShardIDBlock.bucket)
+      streams = try list(StreamDocument.bucket)
+      counters = try list(ShardIDBlock.bucket)
     } catch {
       throw .store(error)
     }
@@ -45,6 +57,18 @@ public struct CatalogContents: Sendable {
 
   /// The shards that a stream owns; the log may drop all others.
   public var liveShards: Set<ShardID> { Set(streams.flatMap(\.document.shards)) }
+
+  /// No shard with this ID or above it was ever given out.
+  public var shardsBelow: ShardID { ShardID(shardIDs.end) }
+
+  /// Each shard's stream and place in it.
+  public var shardNames: [ShardID: ShardName] {
+    var names: [ShardID: ShardName] = [:]
+    for (name, shards, _) in summaries {
+      for (index, id) in shards.enumerated() { names[id] = ShardName(stream: name, index: index) }
+    }
+    return names
+  }
 
   /// Name, shards and settings of each stream, for tools that only look.
   public var summaries: [(name: String, shards: [ShardID], spec: StreamSpec)] {

@@ -8,34 +8,51 @@ public final class PosixDisk: Disk {
   public enum Access: Sendable {
     /// Makes the directory if need be and takes its lock for as long as this object lives.
     case exclusive
-    /// Needs a directory that no server is using; nothing is written.
+    /// For a look from outside: nothing is written. Beside a running server everything may change at any time; if
+    /// there is none, none can start while this object lives.
     case readOnly
+  }
+
+  /// Who has the directory's lock.
+  public struct Holder: Sendable, Equatable {
+    /// nil if it cannot be told.
+    public var process: Int32?
   }
 
   private static let lockName = "lock"
   private let root: CInt
-  /// -1 if a directory that is only read has no lock file.
+  /// -1 if a directory that is only read has no lock file, or a server holds it.
   private let lock: CInt
   private let access: Access
+  /// The server beside which this directory is only read.
+  public let server: Holder?
 
   /// - Throws: `.locked` when another process has the directory, `.disk` when it cannot be made or opened.
   public init(_ directory: String, access: Access) throws(StoreOpenError) {
     self.access = access
     var root: CInt = -1
     do {
-      if access == .exclusive { try Self.makeDirectories(directory, below: AT_FDCWD) }
+      if access == .exclusive {
+        try Self.makeDirectories(directory, below: AT_FDCWD, syncing: true)
+      }
       root = try call("open", directory) {
         Glibc.open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
       }
     } catch {
       throw .disk(error)
     }
+    var server: Holder?
     do throws(StoreOpenError) {
       lock = try Self.takeLock(below: root, access)
     } catch {
-      _ = Glibc.close(root)
-      throw error
+      guard access == .readOnly, case .locked(let process) = error else {
+        _ = Glibc.close(root)
+        throw error
+      }
+      server = Holder(process: process)
+      lock = -1
     }
+    self.server = server
     self.root = root
   }
 
@@ -66,7 +83,9 @@ public final class PosixDisk: Disk {
       let count = max(0, pread(descriptor, &text, text.count, 0))
       _ = Glibc.close(descriptor)
       let digits = text[..<count].prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
-      throw .locked(by: Int32(String(decoding: digits, as: UTF8.self)))
+      // What a killed server left in it names nobody: the lock is held by one who only looks.
+      let process = Int32(String(decoding: digits, as: UTF8.self))
+      throw .locked(by: process.flatMap { kill($0, 0) == 0 || errno == EPERM ? $0 : nil })
     }
     if access == .exclusive {
       let text = Array("\(getpid())\n".utf8)
@@ -97,7 +116,7 @@ public final class PosixDisk: Disk {
   public func list(_ directory: String) throws(DiskError) -> [String] {
     let descriptor: CInt
     do {
-      descriptor = try openDirectory(directory)
+      descriptor = try Self.openDirectory(directory, below: root)
     } catch {
       if error.kind == .notFound { return [] }
       throw error
@@ -122,16 +141,26 @@ public final class PosixDisk: Disk {
   }
 
   public func createDirectory(_ path: String) throws(DiskError) {
-    try Self.makeDirectories(path, below: root)
+    try Self.makeDirectories(path, below: root, syncing: false)
   }
 
-  private static func makeDirectories(_ path: String, below root: CInt) throws(DiskError) {
-    if mkdirat(root, path, 0o755) == 0 || errno == EEXIST { return }
-    guard errno == ENOENT, let slash = path.lastIndex(of: "/"), slash != path.startIndex else {
-      throw DiskError("mkdir", path, errno)
+  /// - Parameter syncing: makes the names durable in the directories above, too.
+  private static func makeDirectories(_ path: String, below root: CInt, syncing: Bool)
+    throws(DiskError)
+  {
+    let slash = path.lastIndex(of: "/")
+    let above = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+    if mkdirat(root, path, 0o755) != 0 {
+      if errno == EEXIST { return }
+      guard errno == ENOENT, above != "/", above != "." else {
+        throw DiskError("mkdir", path, errno)
+      }
+      try makeDirectories(above, below: root, syncing: syncing)
+      if mkdirat(root, path, 0o755) != 0, errno != EEXIST {
+        throw DiskError("mkdir", path, errno)
+      }
     }
-    try makeDirectories(String(path[..<slash]), below: root)
-    if mkdirat(root, path, 0o755) != 0, errno != EEXIST { throw DiskError("mkdir", path, errno) }
+    if syncing { try syncDirectory(above, below: root) }
   }
 
   public func remove(_ path: String) throws(DiskError) {
@@ -149,9 +178,14 @@ public final class PosixDisk: Disk {
   }
 
   public func syncDirectory(_ path: String) throws(DiskError) {
-    let descriptor = try openDirectory(path)
+    try Self.syncDirectory(path, below: root)
+  }
+
+  private static func syncDirectory(_ path: String, below root: CInt) throws(DiskError) {
+    let descriptor = try openDirectory(path, below: root)
     defer { _ = Glibc.close(descriptor) }
-    _ = try call("fsync", path) { fsync(descriptor) }
+    // Not tried again on EINTR, like every sync.
+    guard fsync(descriptor) == 0 else { throw DiskError("fsync", path, errno) }
   }
 
   public func syncAll() throws(DiskError) {
@@ -166,9 +200,8 @@ public final class PosixDisk: Disk {
     return Int(status.f_bavail) * Int(status.f_frsize)
   }
 
-  private func openDirectory(_ path: String) throws(DiskError) -> CInt {
-    let root = root
-    return try call("open", path) {
+  private static func openDirectory(_ path: String, below root: CInt) throws(DiskError) -> CInt {
+    try call("open", path) {
       openat(root, path.isEmpty ? "." : path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     }
   }
@@ -214,10 +247,11 @@ private final class PosixFile: DiskFile {
         while done < bytes.count {
           let put = pwrite(
             descriptor, bytes.baseAddress! + done, bytes.count - done, position + done)
-          if put >= 0 {
+          if put > 0 {
             done += put
-          } else if errno != EINTR {
-            failure = errno
+          } else if put == 0 || errno != EINTR {
+            // Nothing written and nothing said: not to be tried for ever.
+            failure = put == 0 ? EIO : errno
             break
           }
         }

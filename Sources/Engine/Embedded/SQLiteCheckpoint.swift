@@ -36,6 +36,9 @@ public final class SQLiteCheckpoint: CheckpointStore {
 
   public func close() { database.close() }
 
+  /// What is wrong with the file, in SQLite's words.
+  func faults() throws(MetaError) -> [String] { try database.faults() }
+
   public func load() throws(MetaError) -> CheckpointState {
     var state = CheckpointState()
     let lane = try database.prepare("SELECT log_sequence FROM lane")

@@ -46,6 +46,14 @@ final class SQLiteDatabase: @unchecked Sendable {
     try SQLiteStatement(sql, in: self)
   }
 
+  /// What SQLite finds wrong with the file: its pages, its indices, their order. Empty if it is whole.
+  func faults() throws(MetaError) -> [String] {
+    let rows = try prepare("PRAGMA integrity_check")
+    var faults: [String] = []
+    while try rows.step() { faults.append(rows.text(0)) }
+    return faults == ["ok"] ? [] : faults
+  }
+
   /// Runs `body` between BEGIN and COMMIT; nothing of it stays if it throws.
   /// - Throws: what `body` threw, or `.undecided` when the commit itself went wrong.
   func transaction(_ body: () throws(MetaError) -> Void) throws(MetaError) {

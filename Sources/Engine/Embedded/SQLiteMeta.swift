@@ -47,6 +47,11 @@ public final class SQLiteMeta: MetaStore {
 
   /// Reads by a connection of its own, so that it may be called anywhere.
   public func list(_ bucket: String) throws(MetaError) -> [MetaRecord] {
+    try Self.list(bucket, at: path)
+  }
+
+  /// What the database file at `path` holds, also for one who only looks.
+  static func list(_ bucket: String, at path: String) throws(MetaError) -> [MetaRecord] {
     let reader = try SQLiteDatabase(path: path, readOnly: true)
     defer { reader.close() }
     let rows = try reader.prepare(

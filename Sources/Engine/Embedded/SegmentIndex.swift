@@ -11,11 +11,13 @@ enum SegmentFiles {
   static func group(_ shard: ShardID) -> String { "\(root)/\(shard.rawValue / 1000)" }
   static func directory(_ shard: ShardID) -> String { "\(group(shard))/\(shard)" }
   static func records(_ shard: ShardID, _ base: Offset) -> String {
-    "\(directory(shard))/\(padded(base)).seg"
+    "\(directory(shard))/\(name(of: base))"
   }
   static func index(_ shard: ShardID, _ base: Offset) -> String {
-    "\(directory(shard))/\(padded(base)).idx"
+    "\(directory(shard))/\(indexName(of: base))"
   }
+  static func name(of base: Offset) -> String { padded(base) + ".seg" }
+  static func indexName(of base: Offset) -> String { padded(base) + ".idx" }
   /// Names sort like the offsets.
   private static func padded(_ base: Offset) -> String {
     let digits = base.description

@@ -48,7 +48,7 @@ struct StoreManifest: Equatable {
       laneCount: try value(3, "lanes") { Int($0).flatMap { $0 > 0 ? $0 : nil } },
       isReady: try value(4, "ready") { Bool(String($0)) })
     guard manifest.text == lines.joined(separator: "\n") else {
-      throw .foreign(file: path, "its checksum is wrong")
+      throw .mismatched(file: path, "its checksum is wrong: it was changed or damaged")
     }
     return manifest
   }

@@ -14,8 +14,8 @@ struct RecoveredLane {
   var log: LaneLog
   /// The last group of the log, which may never have been synced.
   var last: WALRecovery.LastGroup?
-  /// The log has damage behind which nothing counts.
-  var isCut = false
+  /// Where the log is damaged: nothing behind it counts.
+  var damage: LogDamage?
 }
 
 struct StoreOpening {
@@ -41,20 +41,16 @@ struct StoreOpening {
   ) throws(StoreOpenError) -> [RecoveredLane] {
     var manifest = try findManifest(laneCount: laneCount)
     salt = manifest.salt
-    try onDisk { () throws(DiskError) in
-      // What an interrupted move left behind.
-      for name in try disk.list(LaneFiles.root) {
-        if let number = Int(name), !manifest.lanes.contains(number) {
-          try disk.remove(LaneFiles.directory(number))
-        }
-      }
-    }
     var lanes: [RecoveredLane] = []
     for number in manifest.lanes {
       lanes.append(try recover(number, isNew: !manifest.isReady, checkpoints))
     }
+    let damages = lanes.compactMap(\.damage)
+    guard damages.isEmpty || options.truncatesDamaged else { throw .damaged(damages) }
     // Up to here nothing was changed.
-    for index in lanes.indices where lanes[index].isCut { try flush(&lanes[index]) }
+    let lanesThatHold = manifest.lanes
+    try onDisk { () throws(DiskError) in try settleNames(lanesThatHold) }
+    for index in lanes.indices where lanes[index].damage != nil { try cut(&lanes[index]) }
     if manifest.laneCount != laneCount {
       report.lanesBefore = manifest.laneCount
       for index in lanes.indices { try flush(&lanes[index]) }
@@ -68,6 +64,45 @@ struct StoreOpening {
     return lanes
   }
 
+  /// Reads what there is and changes nothing: each lane as it would come up, or why it would not.
+  /// - Parameter readsLogs: false beside a running server, whose logs change while they are read.
+  mutating func look(
+    readsLogs: Bool, _ checkpoints: (Int) throws(MetaError) -> any CheckpointStore
+  ) throws(StoreOpenError) -> [(number: Int, lane: Result<RecoveredLane, StoreOpenError>)] {
+    guard let manifest = try StoreManifest.read(disk) else {
+      throw .foreign(file: StoreManifest.path, "it is missing")
+    }
+    salt = manifest.salt
+    var lanes: [(number: Int, lane: Result<RecoveredLane, StoreOpenError>)] = []
+    for number in manifest.lanes {
+      do throws(StoreOpenError) {
+        guard readsLogs else {
+          lanes.append((number, .success(try load(number, checkpoints))))
+          continue
+        }
+        var lane = try recover(number, isNew: !manifest.isReady, checkpoints)
+        replayLast(&lane)
+        lanes.append((number, .success(lane)))
+      } catch {
+        lanes.append((number, .failure(error)))
+      }
+    }
+    return lanes
+  }
+
+  /// Names that a killed process left may not be durable yet, and what comes next relies on them.
+  private func settleNames(_ lanes: Range<Int>) throws(DiskError) {
+    for number in lanes { try disk.syncDirectory(LaneFiles.directory(number)) }
+    try disk.syncDirectory(LaneFiles.root)
+    try disk.syncDirectory("")
+    // What an interrupted move to another number of lanes left behind.
+    for name in try disk.list(LaneFiles.root) {
+      if let number = Int(name), !lanes.contains(number) {
+        try disk.remove(LaneFiles.directory(number))
+      }
+    }
+  }
+
   private func onDisk<T>(_ body: () throws(DiskError) -> T) throws(StoreOpenError) -> T {
     do { return try body() } catch { throw .disk(error) }
   }
@@ -78,7 +113,7 @@ struct StoreOpening {
       (try disk.list(LaneFiles.root) + disk.list(SegmentFiles.root)).isEmpty
     }
     guard isNew else {
-      throw .foreign(
+      throw .mismatched(
         file: StoreManifest.path, "it is missing, but there are lanes or shards beside it")
     }
     let manifest = StoreManifest(
@@ -96,29 +131,69 @@ struct StoreOpening {
       try disk.list(LaneFiles.directory(number)).compactMap(LaneFiles.slot)
     }
     guard isNew || !slots.isEmpty else {
-      throw .foreign(file: LaneFiles.directory(number), "its log files are missing")
+      throw .mismatched(file: LaneFiles.directory(number), "its log files are missing")
     }
     var lane = try load(number, checkpoints)
+    for shard in lane.order {
+      if let error = strange(shard.id) { throw error }
+    }
     let recovery = WALRecovery(
       disk: disk, lane: number, salt: salt, block: options.walBlockBytes,
       checkpointed: lane.log.checkpointed)
-    let outcome = try recovery.run { (frame) throws(StoreOpenError) in
-      try replay(frame, into: &lane)
-    }
-    if let damage = outcome.damage {
-      guard options.truncatesDamaged else {
-        throw .damaged(file: damage.file, position: damage.position, damage.reason)
+    var tails = lane.shards.mapValues(\.tail)
+    var unknown: StoreOpenError?
+    let outcome = try recovery.run { frames in
+      for frame in frames where isLive(frame.header.shard) && frame.header.kind == .records {
+        unknown = unknown ?? strange(frame.header.shard)
+        let tail = tails[frame.header.shard] ?? .zero
+        guard frame.header.baseOffset == tail else {
+          return "shard \(frame.header.shard) goes on at \(frame.header.baseOffset) at byte "
+            + "\(frame.address.position), its tail is \(tail)"
+        }
+        tails[frame.header.shard] = frame.header.endOffset
       }
-      report.dropped.append("\(damage.file), position \(damage.position): \(damage.reason)")
-      report.dropped += damage.lost
-      lane.isCut = true
+      return nil
+    } _: { frame in
+      replay(frame, into: &lane)
     }
+    if let unknown { throw unknown }
+    lane.damage = outcome.damage.map { tell($0, tails) }
     lane.last = outcome.last
-    lane.log.nextSequence = lane.isCut ? outcome.sequenceCeiling : outcome.nextSequence
+    lane.log.nextSequence =
+      outcome.damage == nil ? outcome.nextSequence : outcome.sequenceCeiling
     lane.log.nextGeneration = outcome.nextGeneration
     try openFiles(outcome, of: &lane)
     dropDeadShards(&lane)
     return lane
+  }
+
+  private func isLive(_ shard: ShardID) -> Bool { liveShards?.contains(shard) ?? true }
+
+  /// Why this shard's records cannot be this catalog's, or nil.
+  private func strange(_ shard: ShardID) -> StoreOpenError? {
+    guard let bound = options.shardsBelow, shard >= bound else { return nil }
+    return .mismatched(
+      file: "catalog.db",
+      "it never gave out shard \(shard), which has records here: it is older than they are")
+  }
+
+  /// What goes with the damage, shard by shard; `tails` are what will be left.
+  private func tell(_ damage: WALRecovery.Damage, _ tails: [ShardID: Offset]) -> LogDamage {
+    var losses: [ShardID: RecordLoss] = [:]
+    for frame in damage.lost where frame.kind == .records && isLive(frame.shard) {
+      let tail = tails[frame.shard] ?? .zero
+      // Of a former life of the file.
+      guard frame.endOffset > tail else { continue }
+      var loss =
+        losses[frame.shard] ?? RecordLoss(shard: frame.shard, offsets: tail..<tail, bytes: 0)
+      loss.offsets = tail..<max(loss.offsets.upperBound, frame.endOffset)
+      loss.bytes += frame.frameBytes
+      losses[frame.shard] = loss
+    }
+    return LogDamage(
+      file: damage.file, position: damage.position, reason: damage.reason,
+      losses: losses.values.sorted { $0.shard < $1.shard }, unknownBytes: damage.unknownBytes,
+      further: damage.further)
   }
 
   private func load(
@@ -153,22 +228,15 @@ struct StoreOpening {
     return lane
   }
 
-  private mutating func replay(_ frame: ReplayedFrame, into lane: inout RecoveredLane)
-    throws(StoreOpenError)
-  {
+  /// The frame continues its shard: recovery was told to refuse those that do not.
+  private mutating func replay(_ frame: ReplayedFrame, into lane: inout RecoveredLane) {
     let header = frame.header
-    if let liveShards, !liveShards.contains(header.shard) { return }
+    guard isLive(header.shard) else { return }
     let shard = lane.shards[header.shard] ?? ShardLog(new: header.shard)
     if lane.shards[header.shard] == nil { lane.add(shard) }
     shard.epoch = max(shard.epoch, header.epoch)
     switch header.kind {
     case .records:
-      guard header.baseOffset == shard.tail else {
-        let position = frame.address.position
-        throw .damaged(
-          file: LaneFiles.directory(lane.number), position: position,
-          "shard \(shard.id) goes on at \(header.baseOffset), its tail is \(shard.tail)")
-      }
       shard.commitRecords(
         FrameEntry(
           base: header.baseOffset, timestamp: header.timestamp, flags: header.flags,
@@ -218,10 +286,10 @@ struct StoreOpening {
 
   // MARK: The last group
 
-  private mutating func replayLast(_ lane: inout RecoveredLane) throws(StoreOpenError) {
+  private mutating func replayLast(_ lane: inout RecoveredLane) {
     guard let last = lane.last else { return }
     lane.last = nil
-    for frame in last.frames { try replay(frame, into: &lane) }
+    for frame in last.frames { replay(frame, into: &lane) }
   }
 
   /// The last group may be no more than a page in the kernel's memory that never reached the disk, and that a failed
@@ -263,7 +331,32 @@ struct StoreOpening {
     for index in last.frames.indices {
       last.frames[index].address = WALAddress(generation: header.generation, position: position)
       position += last.frames[index].header.frameBytes
-      try replay(last.frames[index], into: &lane)
+      replay(last.frames[index], into: &lane)
+    }
+  }
+
+  // MARK: Damage
+
+  /// Gives up what lies behind the damage: all that is whole goes into segments, and a checkpoint says that the log's
+  /// numbers count no more.
+  private mutating func cut(_ lane: inout RecoveredLane) throws(StoreOpenError) {
+    guard let damage = lane.damage else { return }
+    let shards = lane.order
+    try flush(&lane)
+    try onDisk { () throws(DiskError) in
+      for shard in shards where !shard.isRemoved { try removeStrays(of: shard) }
+    }
+    report.dropped.append(damage)
+  }
+
+  /// A checkpoint may have laid down what was cut just now: its files would be taken for those of the records that get
+  /// the same offsets next. An index that is gone is made anew.
+  private func removeStrays(of shard: ShardLog) throws(DiskError) {
+    var kept = Set(shard.segments.map { SegmentFiles.name(of: $0.baseOffset) })
+    kept.formUnion(shard.segments.dropLast().map { SegmentFiles.indexName(of: $0.baseOffset) })
+    let directory = SegmentFiles.directory(shard.id)
+    for name in try disk.list(directory) where !kept.contains(name) {
+      try disk.remove("\(directory)/\(name)")
     }
   }
 
@@ -271,7 +364,7 @@ struct StoreOpening {
 
   /// Lays all that the lane's log holds into segments.
   private mutating func flush(_ lane: inout RecoveredLane) throws(StoreOpenError) {
-    try replayLast(&lane)
+    replayLast(&lane)
     var plan = CheckpointPlan(logSequence: lane.log.durable, log: lane.log.reader, now: time.now)
     let shards = lane.dirty
     for shard in shards where !shard.isRemoved {
@@ -287,8 +380,10 @@ struct StoreOpening {
       case .files(.full):
         throw .disk(DiskError(.full, operation: "checkpoint", path: SegmentFiles.root))
       case .files(let error):
-        throw .damaged(
-          file: LaneFiles.directory(lane.number), position: 0, "checkpoint: \(error)")
+        throw .disk(
+          DiskError(
+            .inputOutput, operation: "checkpoint: \(error)",
+            path: LaneFiles.directory(lane.number)))
       case .record(let error, _): throw .checkpoint(lane: lane.number, error)
       }
     }

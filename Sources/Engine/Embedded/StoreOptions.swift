@@ -39,6 +39,9 @@ public struct StoreOptions: Sendable {
   public var keysKept = Duration.seconds(660)
   /// How long an idle producer's last sequences are kept, at least.
   public var producersKept = Duration.seconds(7 * 86_400)
+  /// The catalog never gave out this shard or one above it: records of such a one mean that the catalog is older
+  /// than the log, or another store's. nil believes whatever is there.
+  public var shardsBelow: ShardID?
   /// Drop what follows damage in a write-ahead log instead of refusing to start.
   public var truncatesDamaged = false
   /// A random number drawn by the caller; used only when the directory is new. It goes into every log header's
@@ -51,7 +54,7 @@ public struct StoreOptions: Sendable {
   public var frameBytesMax: Int { walFileBytes - walBlockBytes }
 }
 
-/// Why the store did not open. Nothing was changed.
+/// Why the store did not open. Unless the cause is the disk, nothing was changed.
 public enum StoreOpenError: Error, Sendable, Equatable {
   /// Another process has the directory; its id if it could be read.
   case locked(by: Int32?)
@@ -59,8 +62,39 @@ public enum StoreOpenError: Error, Sendable, Equatable {
   case checkpoint(lane: Int, MetaError)
   /// The directory holds something else, or a store of a version that this one does not know.
   case foreign(file: String, String)
-  /// Records that were acknowledged cannot be read. `truncatesDamaged` drops them and what follows them.
-  case damaged(file: String, position: Int, String)
+  /// Files are missing, or are not of one time: parts of different copies. There is nothing to cut.
+  case mismatched(file: String, String)
+  /// Records that were acknowledged cannot be read: the first such place of each lane that has one.
+  /// `truncatesDamaged` drops them and what follows them.
+  case damaged([LogDamage])
+}
+
+/// A place in a lane's write-ahead log behind which nothing counts, and what goes if the log is cut there.
+public struct LogDamage: Sendable, Equatable {
+  public var file: String
+  public var position: Int
+  public var reason: String
+  /// By shard.
+  public var losses: [RecordLoss]
+  /// Bytes behind the place that belong to no frame that can be told: what they held is not among the losses.
+  public var unknownBytes: Int
+  /// More groups behind it that are not whole.
+  public var further: [Place]
+
+  public struct Place: Sendable, Equatable {
+    public var file: String
+    public var position: Int
+    public var reason: String
+  }
+}
+
+/// Records of one shard that go when a damaged log is cut.
+public struct RecordLoss: Sendable, Equatable {
+  public var shard: ShardID
+  /// From what will be the shard's tail to the last record that can be told.
+  public var offsets: Range<Offset>
+  /// Of the frames that can be told.
+  public var bytes: Int
 }
 
 /// What opening a store found and did.
@@ -68,8 +102,8 @@ public struct RecoveryReport: Sendable, Equatable {
   /// Frames and bytes taken over from write-ahead logs.
   public var replayedFrames = 0
   public var replayedBytes = 0
-  /// What `truncatesDamaged` dropped, a line each: file, position, why, and which records.
-  public var dropped: [String] = []
+  /// Where `truncatesDamaged` cut logs, and what went.
+  public var dropped: [LogDamage] = []
   /// Shards on disk that were not named as alive.
   public var removedShards: [ShardID] = []
   /// The number of lanes before, if it changed.

@@ -32,8 +32,12 @@ struct WALRecovery {
     var file: String
     var position: Int
     var reason: String
-    /// The records that follow it, as far as they can be read: what goes if the log is cut there.
-    var lost: [String] = []
+    /// Frames from there on, as far as they can be told: what goes if the log is cut there.
+    var lost: [FrameHeader] = []
+    /// Bytes from there on that belong to no frame that can be told.
+    var unknownBytes = 0
+    /// Groups behind it that are not whole either.
+    var further: [LogDamage.Place] = []
   }
 
   /// The group that was written last; maybe never synced.
@@ -61,16 +65,12 @@ struct WALRecovery {
 
   /// Calls `replay` with every frame beyond the checkpoint, in order, but for those of the last group; stops at
   /// damage, which the outcome then tells.
-  func run(_ replay: (ReplayedFrame) throws(StoreOpenError) -> Void) throws(StoreOpenError)
-    -> Outcome
-  {
+  /// - Parameter refuse: asked about each whole group in order: why it cannot follow what came before, or nil.
+  func run(
+    refuse: ([ReplayedFrame]) -> String?, _ replay: (ReplayedFrame) -> Void
+  ) throws(StoreOpenError) -> Outcome {
     var outcome = Outcome(nextSequence: checkpointed + 1, sequenceCeiling: checkpointed + 1)
-    do {
-      try survey(&outcome)
-    } catch {
-      throw .disk(error)
-    }
-    if outcome.damage != nil { return outcome }
+    try survey(&outcome)
     let files = outcome.files
     var walk = Walk(expected: nil, last: nil)
     for (index, file) in files.enumerated() {
@@ -78,14 +78,14 @@ struct WALRecovery {
       let limit = files[(index + 1)...].map(\.first).min() ?? .max
       if limit <= checkpointed + 1 || limit <= file.first { continue }
       if walk.expected == nil, file.first > checkpointed + 1 {
-        outcome.damage = Damage(
-          file: path(file), position: 0,
-          reason: "log entries \(checkpointed + 1) to \(file.first - 1) are missing before it")
-      } else {
-        outcome.damage = try read(file, limit: limit, &walk, &outcome, replay)
+        // Nothing here is damaged, so nothing here may be cut: the checkpoints are an older copy.
+        throw .mismatched(
+          file: path(file),
+          "it begins with log entry \(file.first), the lane's checkpoints end with \(checkpointed)")
       }
+      outcome.damage = try read(file, limit: limit, &walk, &outcome, refuse, replay)
       if outcome.damage != nil {
-        try tellLoss(&outcome, from: index, after: walk.expected ?? checkpointed + 1)
+        try tellLoss(&outcome, from: index)
         break
       }
     }
@@ -97,37 +97,45 @@ struct WALRecovery {
   // MARK: What files there are
 
   /// Finds each file's generation and first group; a file without a good first header is looked through.
-  private func survey(_ outcome: inout Outcome) throws(DiskError) {
+  private func survey(_ outcome: inout Outcome) throws(StoreOpenError) {
     var headless: [(slot: Int, headers: [GroupHeader])] = []
-    for slot in try disk.list(LaneFiles.directory(lane)).compactMap(LaneFiles.slot).sorted() {
-      if let first = try header(slot) {
-        outcome.files.append(File(slot: slot, generation: first.generation, first: first.sequence))
-        outcome.note(first)
-      } else {
-        headless.append((slot, try headers(in: contents(slot), from: 0).map(\.header)))
+    do {
+      for slot in try disk.list(LaneFiles.directory(lane)).compactMap(LaneFiles.slot).sorted() {
+        if let first = try header(slot) {
+          outcome.files.append(
+            File(slot: slot, generation: first.generation, first: first.sequence))
+          outcome.note(first)
+        } else {
+          headless.append((slot, try headers(in: contents(slot), from: 0).map(\.header)))
+        }
       }
+    } catch {
+      throw .disk(error)
     }
-    outcome.files.sort { $0.generation < $1.generation }
     for (slot, headers) in headless {
       for header in headers { outcome.note(header) }
       // Whoever recycles a file has a checkpoint of all its groups, or a later file says them anew.
-      let needed = headers.contains { header in
-        header.sequence > checkpointed
+      let first = headers.max { $0.generation < $1.generation }.flatMap { newest in
+        headers.first { $0.generation == newest.generation }
+      }
+      let isNeeded = headers.contains { header in
+        header.sequence > checkpointed && header.generation == first?.generation
           && !outcome.files.contains {
             $0.generation > header.generation && $0.first <= header.sequence
           }
       }
-      if needed {
-        outcome.damage = Damage(
-          file: LaneFiles.log(lane, slot: slot), position: 0,
-          reason: "the file's first header cannot be read")
+      if isNeeded, let first {
+        // Its beginning is damaged: what is before its first good header was durable when that was written.
+        outcome.files.append(
+          File(slot: slot, generation: first.generation, first: first.durable))
+      } else {
+        outcome.blankSlots.append(slot)
       }
-      outcome.blankSlots.append(slot)
     }
+    outcome.files.sort { $0.generation < $1.generation }
     for (one, next) in zip(outcome.files, outcome.files.dropFirst())
     where one.generation == next.generation {
-      outcome.damage = Damage(
-        file: path(next), position: 0, reason: "it has the generation of \(path(one))")
+      throw .mismatched(file: path(next), "it has the generation of \(path(one))")
     }
   }
 
@@ -168,7 +176,7 @@ struct WALRecovery {
 
   private func read(
     _ file: File, limit: UInt64, _ walk: inout Walk, _ outcome: inout Outcome,
-    _ replay: (ReplayedFrame) throws(StoreOpenError) -> Void
+    _ refuse: ([ReplayedFrame]) -> String?, _ replay: (ReplayedFrame) -> Void
   ) throws(StoreOpenError) -> Damage? {
     let bytes: ByteBuffer
     do { bytes = try contents(file.slot) } catch { throw .disk(error) }
@@ -189,7 +197,10 @@ struct WALRecovery {
         }
         switch group(header, in: bytes, at: position, of: file) {
         case .success(let group):
-          if let before = walk.last { for frame in before.frames { try replay(frame) } }
+          if let reason = refuse(group.frames) {
+            return Damage(file: path(file), position: position, reason: reason)
+          }
+          if let before = walk.last { for frame in before.frames { replay(frame) } }
           walk.last = group
           position += size
           expected += 1
@@ -252,32 +263,73 @@ struct WALRecovery {
 
   // MARK: What is lost
 
-  /// Names the records in groups from `sequence` on that can still be read.
-  private func tellLoss(_ outcome: inout Outcome, from index: Int, after sequence: UInt64)
-    throws(StoreOpenError)
-  {
-    var lost: [ShardID: Range<Offset>] = [:]
-    for file in outcome.files[index...] {
+  /// Finds the frames that lie behind the damage, so that it can be said what cutting the log there drops.
+  private func tellLoss(_ outcome: inout Outcome, from index: Int) throws(StoreOpenError) {
+    guard var damage = outcome.damage else { return }
+    for (place, file) in outcome.files.enumerated().dropFirst(index) {
       let bytes: ByteBuffer
       do { bytes = try contents(file.slot) } catch { throw .disk(error) }
-      for (position, header) in headers(in: bytes, from: 0)
-      where header.generation == file.generation && header.sequence >= sequence {
-        outcome.note(header)
-        guard case .success(let group) = group(header, in: bytes, at: position, of: file) else {
-          continue
+      for (_, header) in headers(in: bytes, from: 0) { outcome.note(header) }
+      let limit = outcome.files[(place + 1)...].map(\.first).min() ?? .max
+      salvage(
+        bytes, from: place == index ? damage.position : 0, of: file, limit: limit, into: &damage)
+    }
+    outcome.damage = damage
+  }
+
+  /// Takes stock of one file's groups from `position` on: of whole ones, of broken ones, and of what lies where a
+  /// header should be.
+  private func salvage(
+    _ bytes: ByteBuffer, from position: Int, of file: File, limit: UInt64,
+    into damage: inout Damage
+  ) {
+    var position = position
+    while position < bytes.writerIndex {
+      var end = bytes.writerIndex
+      var frames = position..<end
+      if let header = GroupHeader(in: bytes, at: position, lane: lane, salt: salt) {
+        // A former life of the file begins here, or what a later file says anew.
+        guard header.generation == file.generation, header.sequence < limit else { return }
+        let isFirst = path(file) == damage.file && position == damage.position
+        if !isFirst, let flaw = header.flaw(in: bytes, at: position, block: block) {
+          damage.further.append(
+            LogDamage.Place(file: path(file), position: position, reason: flaw))
         }
-        for frame in group.frames where frame.header.kind == .records {
-          let offsets = frame.header.baseOffset..<frame.header.endOffset
-          let known = lost[frame.header.shard] ?? offsets
-          lost[frame.header.shard] =
-            min(known.lowerBound, offsets.lowerBound)..<max(known.upperBound, offsets.upperBound)
-        }
+        end = position + GroupHeader.groupBytes(payloadBytes: header.payloadBytes, block: block)
+        let start = position + GroupHeader.bytes
+        frames = min(start, bytes.writerIndex)..<min(start + header.payloadBytes, bytes.writerIndex)
+      } else if let next = headers(in: bytes, from: position + block).first {
+        end = next.position
+        frames = position..<end
+      }
+      bytes.withUnsafeReadableBytes {
+        Self.salvage(UnsafeRawBufferPointer(rebasing: $0[frames]), into: &damage)
+      }
+      position = end
+    }
+  }
+
+  /// Every frame whose head can be read, wherever it begins. Zeros and a group's own header and trailer are nothing.
+  private static func salvage(_ bytes: UnsafeRawBufferPointer, into damage: inout Damage) {
+    var position = 0
+    var unknown = 0
+    var knownEnd = 0
+    while position < bytes.count {
+      let rest = UnsafeRawBufferPointer(rebasing: bytes[position...])
+      if rest[0] == UInt8(truncatingIfNeeded: FrameLayout.magic),
+        let header = try? FrameHeader(checking: rest), header.frameBytes <= rest.count
+      {
+        damage.lost.append(header)
+        knownEnd = position + header.frameBytes
+        // The length is under the payload's checksum alone.
+        let isWhole = (try? header.checkPayload(rest)) != nil
+        position += isWhole ? header.frameBytes : 1
+      } else {
+        if rest[0] != 0, position >= knownEnd { unknown += 1 }
+        position += 1
       }
     }
-    outcome.damage?.lost = lost.keys.sorted().map { shard in
-      let offsets = lost[shard]!
-      return "shard \(shard): records \(offsets.lowerBound) to \(offsets.upperBound), end excluded"
-    }
+    damage.unknownBytes += max(0, unknown - GroupHeader.bytes - GroupHeader.trailerBytes)
   }
 }
 
