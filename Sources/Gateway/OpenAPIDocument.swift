@@ -420,6 +420,8 @@ enum OpenAPIDocument {
                   schema: { description: A record a line., type: string }
                 text/event-stream:
                   schema: { $ref: "#/components/schemas/Event" }
+                application/octet-stream:
+                  schema: { description: Values alone; of a stream of one shard., type: string, format: binary }
             "204": { description: The stream of events has ended for good. }
             "304": { description: The page is still as `If-None-Match` says. }
             "400": { $ref: "#/components/responses/Problem" }
@@ -551,6 +553,20 @@ enum OpenAPIDocument {
             "400": { $ref: "#/components/responses/Problem" }
             default: { $ref: "#/components/responses/Problem" }
 
+      /:
+        get:
+          operationId: home
+          tags: [operation]
+          summary: The console's page, for whoever opens the server's address in a browser.
+          responses:
+            "200": &html
+              description: The page.
+              content:
+                text/html:
+                  schema: { type: string }
+            "400": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
       /console:
         get:
           operationId: console
@@ -558,11 +574,7 @@ enum OpenAPIDocument {
           summary: A page that shows a stream live in a browser.
           description: A query is the page's own affair.
           responses:
-            "200": &html
-              description: The page.
-              content:
-                text/html:
-                  schema: { type: string }
+            "200": *html
             "400": { $ref: "#/components/responses/Problem" }
             default: { $ref: "#/components/responses/Problem" }
 

@@ -63,7 +63,9 @@ struct Router: Sendable {
 
   private mutating func add(_ route: Route, _ index: Int) {
     var node = 0
-    for segment in route.template.split(separator: "/") {
+    // "/" itself is one empty segment.
+    let segments = route.template.split(separator: "/", omittingEmptySubsequences: false)
+    for segment in segments.dropFirst() {
       guard segment.first == "{" else {
         node = child(of: node, Array(segment.utf8), \.literals)
         continue

@@ -30,6 +30,7 @@ enum Routes {
     Route("GET", "/readyz", "readyz", OperationHandlers.readyz),
     Route("GET", "/metrics", "metrics", OperationHandlers.metrics),
     Route("GET", "/openapi.yaml", "openapi", OperationHandlers.openapi),
+    Route("GET", "/", "home", ConsolePage.tail),
     Route("GET", "/console", "console", ConsolePage.tail),
     Route("GET", "/console/tail.html", "tailPage", ConsolePage.tail),
   ]

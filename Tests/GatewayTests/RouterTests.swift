@@ -6,6 +6,7 @@ import Testing
 
 private let nothing: Route.Handler = { _ throws(Problem) in }
 private let router = Router([
+  Route("GET", "/", "home", nothing),
   Route("GET", "/v1/things", "list", nothing),
   Route("PUT", "/v1/things/{thing}", "put", nothing),
   Route("GET", "/v1/things/{thing}", "get", nothing),
@@ -25,6 +26,7 @@ private func found(_ method: String, _ path: String) -> String {
 
 struct RouterTests {
   @Test(arguments: [
+    ("GET", "/", "home"),
     ("GET", "/v1/things", "list"),
     ("HEAD", "/v1/things", "list"),
     ("PUT", "/v1/things/a", "put"),
@@ -42,7 +44,7 @@ struct RouterTests {
   }
 
   @Test(arguments: [
-    "", "/", "/v1", "/v1/", "/v1/thing", "/v1//things", "//v1/things", "/v1/things/", "/v2/things",
+    "", "//", "/v1", "/v1/", "/v1/thing", "/v1//things", "//v1/things", "/v1/things/", "/v2/things",
     "/v1/things/a/", "/v1/things/a/parts", "/v1/things/a/parts/0", "/v1/things/a/parts/0/more/",
     "/v1/things/../things", "*", "v1/things", "/V1/things",
   ])

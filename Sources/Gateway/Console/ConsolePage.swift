@@ -3,8 +3,8 @@ import NIOCore
 import Wire
 
 enum ConsolePage {
-  /// `GET /console/tail.html` and `GET /console`: watches a stream with a browser's EventSource. Its own query is for
-  /// its script.
+  /// `GET /console/tail.html`, `GET /console`, and `GET /` for whoever opens the server's address: watches a stream
+  /// with a browser's EventSource. Its own query is for its script.
   static func tail(_ request: Request) throws(Problem) {
     request.respond(
       200,
