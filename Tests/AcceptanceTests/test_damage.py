@@ -4,6 +4,8 @@ import hashlib
 import json
 import shutil
 import subprocess
+import threading
+import time
 
 import pytest
 
@@ -116,6 +118,51 @@ def test_a_look_beside_a_running_server(fresh):
     assert server.append("s0", {"still": "served"}).status == 200
     server.kill()
     server.start()
+
+
+def test_a_look_while_records_come_and_go(fresh):
+    """Segments are laid, trimmed and deleted under the reader: none of it is damage."""
+    server = fresh("--loops", "1")
+    server.start()
+    batch = (json.dumps({"pad": "x" * 1000}) + "\n") * 3000
+    over = threading.Event()
+
+    def churn():
+        connection, number = server.connection(), 0
+        while not over.is_set():
+            stream = f"t{number % 3}"
+            if number % 20 == 19:
+                server.request("DELETE", f"/v1/streams/{stream}", connection=connection)
+            server.request(
+                "PUT", f"/v1/streams/{stream}", {"retention": {"bytes": "8000000"}},
+                connection=connection)
+            answer = server.request(
+                "POST", f"/v1/streams/{stream}/records", batch,
+                {"Content-Type": "application/x-ndjson"}, connection=connection)
+            if answer.status == 200:
+                server.request(
+                    "POST", f"/v1/streams/{stream}/shards/0:trim",
+                    {"before": str(max(0, int(answer.json["ranges"][0]["end"]) - 6000))},
+                    connection=connection)
+            number += 1
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        segments = 0
+        deadline = time.monotonic() + 8
+        while time.monotonic() < deadline:
+            for arguments in (["verify", "--json"], ["inspect", "--json"]):
+                looked = tool(*arguments, data(server))
+                assert looked.returncode == 0, looked
+                segments += json.loads(looked.stdout).get("segments", 0)
+        assert segments > 10
+    finally:
+        over.set()
+        thread.join()
+    server.kill()
+    verified = tool("verify", data(server))
+    assert verified.returncode == 0, verified
 
 
 def test_what_is_no_store_cannot_be_looked_at(tmp_path):

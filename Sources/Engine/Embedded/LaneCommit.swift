@@ -108,6 +108,7 @@ extension Lane {
     guard let flight else { preconditionFailure("a commit came back twice") }
     self.flight = nil
     stagedBytes -= flight.bytes
+    counters.stagedBytes.set(stagedBytes)
     counters.commitNanoseconds.add(Int(spent.nanoseconds))
     switch result {
     case .durable(let group): committed(flight, group)

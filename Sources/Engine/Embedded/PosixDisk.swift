@@ -141,6 +141,7 @@ public final class PosixDisk: Disk {
   }
 
   public func createDirectory(_ path: String) throws(DiskError) {
+    try mayChange("mkdir", path)
     try Self.makeDirectories(path, below: root, syncing: false)
   }
 
@@ -164,6 +165,7 @@ public final class PosixDisk: Disk {
   }
 
   public func remove(_ path: String) throws(DiskError) {
+    try mayChange("unlink", path)
     if unlinkat(root, path, 0) == 0 || errno == ENOENT { return }
     guard errno == EISDIR || errno == EPERM else { throw DiskError("unlink", path, errno) }
     for name in try list(path) { try remove("\(path)/\(name)") }
@@ -173,8 +175,13 @@ public final class PosixDisk: Disk {
   }
 
   public func rename(_ from: String, to: String) throws(DiskError) {
+    try mayChange("rename", from)
     let root = root
     _ = try call("rename", from) { renameat(root, from, root, to) }
+  }
+
+  private func mayChange(_ operation: String, _ path: String) throws(DiskError) {
+    guard access == .exclusive else { throw DiskError(operation, path, EROFS) }
   }
 
   public func syncDirectory(_ path: String) throws(DiskError) {

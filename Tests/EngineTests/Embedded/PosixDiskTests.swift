@@ -1,0 +1,56 @@
+// The file system beneath a data directory: one writer, readers beside it, and readers that change nothing.
+import Engine
+import Glibc
+import NIOCore
+import Testing
+
+@Suite struct `A directory on a real file system` {
+  @Test func `one process may write, and whoever comes second hears who has it`() throws {
+    let directory = TemporaryDirectory()
+    let disk = try PosixDisk(directory.path, access: .exclusive)
+    #expect(throws: StoreOpenError.locked(by: getpid())) {
+      try PosixDisk(directory.path, access: .exclusive)
+    }
+    disk.unlock()
+    #expect(throws: Never.self) { try PosixDisk(directory.path, access: .exclusive) }
+  }
+
+  @Test func `readers are let in beside a writer, and keep one out when there is none`() throws {
+    let directory = TemporaryDirectory()
+    let writer = try PosixDisk(directory.path, access: .exclusive)
+    #expect(try PosixDisk(directory.path, access: .readOnly).server?.process == getpid())
+    writer.unlock()
+    let (one, other) = (
+      try PosixDisk(directory.path, access: .readOnly),
+      try PosixDisk(directory.path, access: .readOnly)
+    )
+    withExtendedLifetime((one, other)) {
+      #expect(one.server == nil && other.server == nil)
+      #expect(throws: StoreOpenError.self) { try PosixDisk(directory.path, access: .exclusive) }
+    }
+  }
+
+  @Test func `who only reads can change nothing`() throws {
+    let directory = TemporaryDirectory()
+    let writer = try PosixDisk(directory.path, access: .exclusive)
+    try writer.open("file", create: true).write([ByteBuffer(string: "bytes")], at: 0)
+    writer.unlock()
+    let reader = try PosixDisk(directory.path, access: .readOnly)
+    #expect(throws: DiskError.self) { try reader.createDirectory("new") }
+    #expect(throws: DiskError.self) { try reader.remove("file") }
+    #expect(throws: DiskError.self) { try reader.rename("file", to: "other") }
+    #expect(throws: DiskError.self) { try reader.open("other", create: true) }
+    let file = try reader.open("file", create: true)
+    #expect(throws: DiskError.self) { try file.write([ByteBuffer(string: "more")], at: 0) }
+    var bytes = ByteBuffer()
+    #expect(try file.read(at: 0, count: 9, into: &bytes) == 5)
+    #expect(try reader.list("") == ["file", "lock"])
+  }
+
+  @Test func `a path is made with all that is above it`() throws {
+    let directory = TemporaryDirectory()
+    let deep = try PosixDisk(directory.path + "/a/b/c", access: .exclusive)
+    #expect(try deep.list("") == ["lock"])
+    #expect(try PosixDisk(directory.path, access: .readOnly).list("a/b") == ["c"])
+  }
+}
