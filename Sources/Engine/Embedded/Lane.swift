@@ -190,7 +190,9 @@ final class Lane {
 
   func room() -> Int {
     if isFull { return max(1, options.stagedBytesMax - stagedBytes) }
-    return isStalled ? min(0, -stagedBytes) : options.stagedBytesMax - stagedBytes
+    // A full log that is being emptied is a matter of moments; one that cannot be emptied is not.
+    let isStuck = isStalled && checkpointing.hasFailed
+    return isStuck ? min(0, -stagedBytes) : options.stagedBytesMax - stagedBytes
   }
 
   private func stage(_ frame: Frame, of shard: ShardLog) {

@@ -183,12 +183,13 @@ extension Lane {
     requestCheckpoint()
   }
 
-  /// A file was begun: what the former ones hold goes into segments, and the next one is made in good time.
+  /// A file was begun: the next one is made in good time, and once half of the log waits for it there is a checkpoint.
+  /// Each opens a file for every shard it finds records of, so with thousands of shards few and large ones pay, while
+  /// the other half of the log takes what comes meanwhile.
   func beganFile() {
     prepareSpareFile()
-    if log.files.contains(where: { $0.state != .free && $0.state != .active }) {
-      requestCheckpoint()
-    }
+    let sealed = log.files.count { $0.state != .free && $0.state != .active }
+    if sealed >= max(1, options.walFilesPerLane / 2) { requestCheckpoint() }
   }
 
   func prepareSpareFile() {

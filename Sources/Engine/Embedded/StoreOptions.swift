@@ -6,8 +6,8 @@ public struct StoreOptions: Sendable {
   /// Each write-ahead log file; written full of zeros once and then recycled. No frame may be larger than
   /// `frameBytesMax`.
   public var walFileBytes = 32 << 20
-  /// Files a lane may hold. When all of them wait for a checkpoint, `room(for:)` is zero or less.
-  public var walFilesPerLane = 4
+  /// Files a lane may hold; a checkpoint begins when half of them wait for one. While all of them do, appends queue.
+  public var walFilesPerLane = 8
   /// Commit groups start at multiples of this and are padded with zeros: no sector that holds committed bytes is
   /// ever written again, and the kernel never has to read a page in order to write it.
   public var walBlockBytes = 4096

@@ -55,8 +55,10 @@ public final class ThreadExecutor: Executor, @unchecked Sendable {
   public func execute(_ job: @escaping @Sendable () -> Void) {
     pthread_mutex_lock(mutex)
     jobs.append(job)
-    wakeIfWaiting()
+    let isWaiting = self.isWaiting
     pthread_mutex_unlock(mutex)
+    // Behind the lock: the woken thread would only wait for it, at the price of two more switches.
+    if isWaiting { pthread_cond_signal(wakeUp) }
   }
 
   @discardableResult
