@@ -45,7 +45,14 @@ final class Request {
   /// The first path parameter as a name.
   /// - Throws: `bad_name` unless it is `[A-Za-z0-9][A-Za-z0-9._~-]{0,254}` once decoded.
   func name() throws(Problem) -> String {
-    let raw = text(of: match.first!)
+    let range = match.first!
+    // As nearly everybody writes it: nothing is encoded.
+    let plain = head.path.utf8.withContiguousStorageIfAvailable { path in
+      let bytes = UnsafeBufferPointer(rebasing: path[range])
+      return Self.isName(bytes) ? String(decoding: bytes, as: UTF8.self) : nil
+    }
+    if let plain = plain ?? nil { return plain }
+    let raw = text(of: range)
     guard let name = PercentCoding.decoded(raw, plusIsSpace: false), Self.isName(name) else {
       throw Problem(
         .badName,
@@ -57,12 +64,14 @@ final class Request {
 
   static func isName(_ name: String) -> Bool {
     var name = name
-    return name.withUTF8 { bytes in
-      guard (1...255).contains(bytes.count), isAlphanumeric(bytes[0]) else { return false }
-      return bytes.allSatisfy { byte in
-        isAlphanumeric(byte) || byte == UInt8(ascii: ".") || byte == UInt8(ascii: "_")
-          || byte == UInt8(ascii: "~") || byte == UInt8(ascii: "-")
-      }
+    return name.withUTF8 { isName($0) }
+  }
+
+  private static func isName(_ bytes: UnsafeBufferPointer<UInt8>) -> Bool {
+    guard (1...255).contains(bytes.count), isAlphanumeric(bytes[0]) else { return false }
+    return bytes.allSatisfy { byte in
+      isAlphanumeric(byte) || byte == UInt8(ascii: ".") || byte == UInt8(ascii: "_")
+        || byte == UInt8(ascii: "~") || byte == UInt8(ascii: "-")
     }
   }
 

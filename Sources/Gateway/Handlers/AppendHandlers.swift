@@ -143,31 +143,45 @@ enum AppendHandlers {
   private static func answer(_ request: Request, _ appended: Appended, shard: Int) {
     let count = appended.offsets.upperBound.distance(from: appended.offsets.lowerBound)
     request.countAppend()
-    var buffer = request.loop.allocator.buffer(capacity: 128)
-    AppendAnswer.writeHead(count: count, isDuplicate: appended.isDuplicate, into: &buffer)
-    AppendAnswer.writeRange(shard: shard, appended.offsets, into: &buffer)
-    buffer.writeStaticString("]}")
-    request.respond(200, Request.json, buffer)
+    let text = AppendAnswer.text(
+      count: count, isDuplicate: appended.isDuplicate,
+      CollectionOfOne((shard, appended.offsets)), request.loop.allocator)
+    request.respond(200, Request.json, text)
   }
 }
 
 /// `{"appended":2,"duplicate":false,"ranges":[{"shard":0,"start":"1044","end":"1046"}]}`, by hand: the hottest answer.
 enum AppendAnswer {
-  static func writeHead(count: Int, isDuplicate: Bool, into buffer: inout ByteBuffer) {
-    buffer.writeStaticString("{\"appended\":")
-    JSONText.writeDecimal(UInt64(count), into: &buffer)
-    buffer.writeStaticString(isDuplicate ? ",\"duplicate\":true" : ",\"duplicate\":false")
-    buffer.writeStaticString(",\"ranges\":[")
-  }
+  /// Room that suffices: the text around the ranges, and 31 characters and three numbers for each of them.
+  private static func bytesMax(ranges: Int) -> Int { 80 + ranges * (31 + 3 * 20) }
 
-  static func writeRange(shard: Int, _ offsets: Range<Offset>, into buffer: inout ByteBuffer) {
-    buffer.writeStaticString("{\"shard\":")
-    JSONText.writeDecimal(UInt64(shard), into: &buffer)
-    buffer.writeStaticString(",\"start\":")
-    JSONText.writeDecimalString(offsets.lowerBound.rawValue, into: &buffer)
-    buffer.writeStaticString(",\"end\":")
-    JSONText.writeDecimalString(offsets.upperBound.rawValue, into: &buffer)
-    buffer.writeStaticString("}")
+  static func text(
+    count: Int, isDuplicate: Bool, _ ranges: some Collection<(shard: Int, offsets: Range<Offset>)>,
+    _ allocator: ByteBufferAllocator
+  ) -> ByteBuffer {
+    let room = bytesMax(ranges: ranges.count)
+    var buffer = allocator.buffer(capacity: room)
+    buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: room) { memory in
+      var writer = RawWriter(memory)
+      writer.write("{\"appended\":")
+      writer.write(decimal: count)
+      writer.write(isDuplicate ? ",\"duplicate\":true" : ",\"duplicate\":false")
+      writer.write(",\"ranges\":[")
+      var isFirst = true
+      for (shard, offsets) in ranges {
+        writer.write(isFirst ? "{\"shard\":" : ",{\"shard\":")
+        isFirst = false
+        writer.write(decimal: shard)
+        writer.write(",\"start\":\"")
+        writer.write(decimal: Int(offsets.lowerBound.rawValue))
+        writer.write("\",\"end\":\"")
+        writer.write(decimal: Int(offsets.upperBound.rawValue))
+        writer.write("\"}")
+      }
+      writer.write("]}")
+      return writer.count
+    }
+    return buffer
   }
 }
 
@@ -202,20 +216,15 @@ final class AppendJoin {
       }
     }
     guard problems.isEmpty else { return request.fail(problem(appended, problems)) }
-    var buffer = request.loop.allocator.buffer(capacity: 64 + 64 * appended.count)
     var count = 0
     for (_, one) in appended {
       count += one.offsets.upperBound.distance(from: one.offsets.lowerBound)
     }
     request.countAppend()
-    AppendAnswer.writeHead(
-      count: count, isDuplicate: appended.allSatisfy(\.appended.isDuplicate), into: &buffer)
-    for (place, (shard, one)) in appended.enumerated() {
-      if place > 0 { buffer.writeStaticString(",") }
-      AppendAnswer.writeRange(shard: shard, one.offsets, into: &buffer)
-    }
-    buffer.writeStaticString("]}")
-    request.respond(200, Request.json, buffer)
+    let text = AppendAnswer.text(
+      count: count, isDuplicate: appended.allSatisfy(\.appended.isDuplicate),
+      appended.map { ($0.shard, $0.appended.offsets) }, request.loop.allocator)
+    request.respond(200, Request.json, text)
   }
 
   /// One problem for all: that of the shards if nothing was appended anywhere, else `partly_applied`.
