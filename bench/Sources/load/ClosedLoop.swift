@@ -161,6 +161,8 @@ struct ClosedLoop<Framing: AnswerFraming> {
       refused += 1
       if firstRefusal.isEmpty { firstRefusal = String(decoding: bytes, as: UTF8.self) }
       if refused > 10_000 { fail("refused: \(firstRefusal)") }
+      // With a number of requests to be answered, one that was refused is sent again.
+      if requestsMax != .max { started -= 1 }
     }
     start(index)
   }
