@@ -295,8 +295,11 @@ final class Connection: ChannelInboundHandler {
     return bytes
   }
 
-  /// Bytes that the peer's side has not taken.
-  var unsentBytes: Int { channelUnsentBytes + outgoing.readableBytes }
+  /// Bytes that the peer's side has not taken. What the channel holds below its watermark, a quarter of what a
+  /// connection may leave unsent, does not count: asking for it costs a fan-out a part of every delivery.
+  var unsentBytes: Int {
+    outgoing.readableBytes + (paused.contains(.output) ? channelUnsentBytes : 0)
+  }
 
   /// Runs `job` later in this tick, outside whatever is running now.
   func later(_ job: @escaping () -> Void) {
