@@ -38,7 +38,10 @@ fmt: ## format the Swift sources
 	scripts/fmt.sh
 
 api: deps-test build ## openapi.yaml against the code and the running server
-	.venv/bin/python -m pytest -q Tests/AcceptanceTests -k openapi
+	scripts/test.sh api
+
+api-long: deps-test build ## the same with requests that were not sent before, for ten minutes
+	.venv/bin/python scripts/contract.py --seconds 600
 
 fuzz: deps-test ## the fuzzers, for long
 	scripts/fuzz.sh long
@@ -47,6 +50,6 @@ bench: deps ## ours beside the peers': see docs/performance.md
 	bench/run.sh all
 
 demo: build ## this machine's package index through a stream, read back and compared
-	python3 scripts/demo.py
+	python3 scripts/demo.py $(DEMO)
 
-.PHONY: help deps deps-test build run test sim tidy fmt api fuzz bench demo
+.PHONY: help deps deps-test build run test sim tidy fmt api api-long fuzz bench demo
