@@ -4,29 +4,8 @@ import NIOCore
 import Synchronization
 import Wire
 
-/// Counts durations in fixed buckets.
-struct LatencyHistogram: Sendable {
-  /// Upper bounds in microseconds; one more bucket has none.
-  static let bounds = [
-    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
-    1_000_000, 5_000_000,
-  ]
-  private(set) var buckets = [Int](repeating: 0, count: bounds.count + 1)
-  private(set) var sumMicroseconds = 0
-
-  mutating func record(_ duration: Duration) {
-    let (seconds, attoseconds) = duration.components
-    let microseconds = Int(seconds) * 1_000_000 + Int(attoseconds / 1_000_000_000_000)
-    let bucket = Self.bounds.firstIndex { microseconds <= $0 } ?? Self.bounds.count
-    buckets[bucket] += 1
-    sumMicroseconds += microseconds
-  }
-
-  mutating func add(_ other: LatencyHistogram) {
-    for index in buckets.indices { buckets[index] += other.buckets[index] }
-    sumMicroseconds += other.sumMicroseconds
-  }
-}
+/// The forms of answers that do not end by themselves.
+enum LiveForm: String, CaseIterable, Sendable { case sse, ndjson, poll }
 
 /// Counters of one event loop: written there, read by whoever answers `/metrics`. The lock is hardly ever contended.
 final class LoopMetrics: Sendable {
@@ -35,6 +14,8 @@ final class LoopMetrics: Sendable {
     var answers: [Int]
     var appendLatency = LatencyHistogram()
     var recordsRead = 0
+    /// Open now, by form.
+    var liveReaders = [LiveForm: Int]()
   }
 
   /// Every status the gateway gives, and 0 for any other.
@@ -66,6 +47,10 @@ final class LoopMetrics: Sendable {
   }
 
   func countRead(records: Int) { counts.withLock { $0.recordsRead += records } }
+
+  func countLive(_ form: LiveForm, _ change: Int) {
+    counts.withLock { $0.liveReaders[form, default: 0] += change }
+  }
 
   func read() -> Counts { counts.withLock { $0 } }
 }
@@ -100,30 +85,38 @@ final class GatewayMetrics: Sendable {
             + "status=\"\(LoopMetrics.statuses[place])\"} \(count)\n")
       }
     }
-    writeHistogram(all, into: &buffer)
-    let ownSamples = [
-      MetricSample(
-        "millrace_records_read_total", .counter, "Records given to readers.",
-        value: Double(all.reduce(0) { $0 + $1.recordsRead }))
-    ]
+    var appends = LatencyHistogram()
+    for counts in all { appends.add(counts.appendLatency) }
+    let ownSamples =
+      [
+        MetricSample(
+          "millrace_append_duration_seconds", "From a whole request to its durable answer.",
+          appends),
+        MetricSample(
+          "millrace_records_read_total", .counter, "Records given to readers.",
+          value: Double(all.reduce(0) { $0 + $1.recordsRead })),
+      ]
+      + LiveForm.allCases.map { form in
+        MetricSample(
+          "millrace_live_readers", .gauge, "Answers that wait for new records, by form.",
+          labels: [("form", form.rawValue)],
+          value: Double(all.reduce(0) { $0 + ($1.liveReaders[form] ?? 0) }))
+      }
     Self.write(samples: ownSamples + others, into: &buffer)
   }
 
-  private func writeHistogram(_ all: [LoopMetrics.Counts], into buffer: inout ByteBuffer) {
-    var total = LatencyHistogram()
-    for counts in all { total.add(counts.appendLatency) }
-    let name = "millrace_append_duration_seconds"
-    buffer.writeString(
-      "# HELP \(name) From a whole request to its durable answer.\n# TYPE \(name) histogram\n")
+  private static func write(
+    _ histogram: LatencyHistogram, _ name: String, into buffer: inout ByteBuffer
+  ) {
     var sum = 0
-    for (bucket, count) in total.buckets.enumerated() {
+    for (bucket, count) in histogram.buckets.enumerated() {
       sum += count
       let bound =
         bucket < LatencyHistogram.bounds.count
         ? String(Double(LatencyHistogram.bounds[bucket]) / 1_000_000) : "+Inf"
       buffer.writeString("\(name)_bucket{le=\"\(bound)\"} \(sum)\n")
     }
-    buffer.writeString("\(name)_sum \(Double(total.sumMicroseconds) / 1_000_000)\n")
+    buffer.writeString("\(name)_sum \(Double(histogram.sumMicroseconds) / 1_000_000)\n")
     buffer.writeString("\(name)_count \(sum)\n")
   }
 
@@ -140,6 +133,10 @@ final class GatewayMetrics: Sendable {
       buffer.writeString(
         "# HELP \(name) \(group[0].help)\n# TYPE \(name) \(group[0].kind.rawValue)\n")
       for sample in group {
+        if let histogram = sample.histogram {
+          write(histogram, name, into: &buffer)
+          continue
+        }
         buffer.writeString(name)
         if !sample.labels.isEmpty {
           let labels = sample.labels.map { "\($0.name)=\"\(escaped($0.value))\"" }

@@ -120,10 +120,15 @@ public final class EmbeddedStore: LogStore {
   }
 
   public var metrics: [MetricSample] {
-    counters.enumerated().flatMap { $1.samples(lane: $0) } + [
+    var commits = LatencyHistogram()
+    for lane in counters { commits.add(lane.commitLatency.withLock { $0 }) }
+    return counters.enumerated().flatMap { $1.samples(lane: $0) } + [
+      MetricSample(
+        "millrace_store_commit_duration_seconds",
+        "A group commit: what is staged is written and synced.", commits),
       MetricSample(
         "millrace_store_open_segments", .gauge, "Segment files held open for reading.",
-        value: Double(reader.openFiles))
+        value: Double(reader.openFiles)),
     ]
   }
 }

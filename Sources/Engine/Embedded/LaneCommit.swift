@@ -110,6 +110,7 @@ extension Lane {
     stagedBytes -= flight.bytes
     counters.stagedBytes.set(stagedBytes)
     counters.commitNanoseconds.add(Int(spent.nanoseconds))
+    counters.commitLatency.withLock { $0.record(spent) }
     switch result {
     case .durable(let group): committed(flight, group)
     case .notWritten(let error):

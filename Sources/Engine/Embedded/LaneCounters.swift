@@ -6,6 +6,7 @@ final class LaneCounters: Sendable {
   let bytes = Atomic<Int>(0)
   let commits = Atomic<Int>(0)
   let commitNanoseconds = Atomic<Int>(0)
+  let commitLatency = Mutex(LatencyHistogram())
   let failedCommits = Atomic<Int>(0)
   let logBytesInUse = Atomic<Int>(0)
   let logFiles = Atomic<Int>(0)

@@ -144,12 +144,20 @@ public enum LogError: Error, Sendable, Equatable {
 
 /// One line of `/metrics`: a counter or gauge with its labels.
 public struct MetricSample: Sendable {
-  public enum Kind: String, Sendable { case counter, gauge }
+  public enum Kind: String, Sendable { case counter, gauge, histogram }
   public var name: String
   public var help: String
   public var kind: Kind
   public var labels: [(name: String, value: String)]
   public var value: Double
+  /// Of a histogram, in place of a value.
+  public var histogram: LatencyHistogram?
+
+  public init(_ name: String, _ help: String, _ histogram: LatencyHistogram) {
+    self.init(name, .histogram, help, value: 0)
+    self.histogram = histogram
+  }
+
   public init(
     _ name: String, _ kind: Kind, _ help: String, labels: [(name: String, value: String)] = [],
     value: Double

@@ -71,7 +71,7 @@ extension TransportCounters {
       MetricSample(
         "millrace_held_body_bytes", .gauge, "Bytes of request bodies not yet answered.",
         value: Double(heldBodyBytes)),
-      counter("connections", "Connections accepted.", connectionsTotal),
+      counter("connections_accepted", "Connections accepted.", connectionsTotal),
       counter("connections_refused", "Connections over the limit.", connectionsRefused),
       counter("connections_broken", "Connections that ended unanswered.", connectionsBroken),
       counter("tls_handshakes_failed", "TLS handshakes that failed.", tlsHandshakesFailed),

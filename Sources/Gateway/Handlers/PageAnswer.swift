@@ -168,6 +168,7 @@ final class PageAnswer {
     let answer = Confined(self, to: tails.executor)
     let timer = tails.executor.schedule(after: left) { answer.value.timedOut() }
     waiting = (tail, poller, timer)
+    tails.metrics.countLive(.poll, 1)
     return true
   }
 
@@ -192,6 +193,7 @@ final class PageAnswer {
   private func stopWaiting() {
     guard let (tail, poller, timer) = waiting else { return }
     waiting = nil
+    tails.metrics.countLive(.poll, -1)
     timer.cancel()
     tail.remove(poller)
   }

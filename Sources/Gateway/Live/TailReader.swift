@@ -74,7 +74,10 @@ final class TailReader: RosterMember {
     log = LogPlace(HistoryWalk(from: places, to: places), request.filter)
   }
 
+  private var form: LiveForm { if case .events = request.shape { .sse } else { .ndjson } }
+
   func start() {
+    hub.metrics.countLive(form, 1)
     hub.beginWalking(self)
     exchange.onDrain = { [self] in pump() }
     exchange.onClose = { [self] in leave() }
@@ -346,6 +349,8 @@ final class TailReader: RosterMember {
     switch reason {
     case .deleted: finish(.deleted)
     case .stopping:
+      // Lines have no way to say it, but nothing is missing from them either.
+      if case .lines = request.shape { return finishStopped() }
       fail(Problem(.stopping, "The server is stopping; come back after the time in retry."))
     }
   }
@@ -357,6 +362,12 @@ final class TailReader: RosterMember {
     if case .events = request.shape {
       exchange.write(BodyChunk { LiveText.writeEnd(reason, at: cursor, into: &$0) })
     }
+    exchange.finish()
+  }
+
+  private func finishStopped() {
+    guard log != nil else { return }
+    leave()
     exchange.finish()
   }
 
@@ -389,6 +400,7 @@ final class TailReader: RosterMember {
     }
     seat = .gone
     log = nil
+    hub.metrics.countLive(form, -1)
     exchange.onDrain = nil
     exchange.onClose = nil
   }
