@@ -16,10 +16,9 @@ struct BrowserRules: Sendable {
     loopbackHostsOnly = configuration.loopbackHostsOnly
   }
 
-  /// - Parameter checkedHost: the last Host that was found to be loopback: most requests name the same.
   /// - Throws: `foreign_host`, `foreign_origin` or `unsupported_media_type`.
-  func admit(_ head: RequestHead, checkedHost: inout String) throws(Problem) {
-    if loopbackHostsOnly, head.authority != checkedHost { try checkHost(head, &checkedHost) }
+  func admit(_ head: RequestHead) throws(Problem) {
+    if loopbackHostsOnly { try checkHost(head) }
     for (name, value) in head.headers.fields {
       switch name.utf8.count {
       case 6 where name == "origin": try checkOrigin(value, head)
@@ -30,7 +29,7 @@ struct BrowserRules: Sendable {
   }
 
   /// HTTP/1.0 may come without a Host; no browser speaks it.
-  private func checkHost(_ head: RequestHead, _ checkedHost: inout String) throws(Problem) {
+  private func checkHost(_ head: RequestHead) throws(Problem) {
     guard head.authority.isEmpty || Self.isLoopback(head.authority) else {
       throw Problem(
         .foreignHost,
@@ -38,7 +37,6 @@ struct BrowserRules: Sendable {
           + "\(head.authority).",
         facts: [("host", .text(head.authority))])
     }
-    checkedHost = head.authority
   }
 
   private func checkOrigin(_ origin: String, _ head: RequestHead) throws(Problem) {
@@ -116,25 +114,52 @@ struct BrowserRules: Sendable {
   }
 
   /// Whether a Host names this machine's loopback: `localhost`, 127.0.0.0/8 or `[::1]`, with any port.
+  /// Every request is asked, so nothing is allocated.
   static func isLoopback(_ authority: String) -> Bool {
-    var host = authority[...]
-    if host.hasPrefix("[") {
-      guard let close = host.firstIndex(of: "]") else { return false }
-      let rest = host[host.index(after: close)...]
-      return host[...close] == "[::1]" && (rest.isEmpty || isPort(rest))
+    var authority = authority
+    return authority.withUTF8 { bytes in
+      let isBracketed = bytes.first == UInt8(ascii: "[")
+      let hostEnd =
+        isBracketed
+        ? bytes.firstIndex(of: UInt8(ascii: "]")).map { $0 + 1 } ?? bytes.count
+        : bytes.firstIndex(of: UInt8(ascii: ":")) ?? bytes.count
+      let port = bytes[hostEnd...]
+      guard port.isEmpty || port.first == UInt8(ascii: ":"),
+        port.dropFirst().allSatisfy({ $0 &- 48 < 10 })
+      else { return false }
+      let host = UnsafeBufferPointer(rebasing: bytes[..<hostEnd])
+      if isBracketed { return equals(host, "[::1]") }
+      return equals(host, "localhost") || isLoopbackAddress(host)
     }
-    if let colon = host.firstIndex(of: ":") {
-      guard isPort(host[colon...]) else { return false }
-      host = host[..<colon]
-    }
-    if host.lowercased() == "localhost" { return true }
-    let parts = host.split(separator: ".", omittingEmptySubsequences: false)
-    return parts.count == 4 && parts[0] == "127"
-      && parts.allSatisfy { part in UInt64(decimal: part).map { $0 <= 255 } ?? false }
   }
 
-  private static func isPort(_ text: Substring) -> Bool {
-    text.first == ":" && text.dropFirst().utf8.allSatisfy { $0 &- 48 < 10 }
+  /// `text` is in lower case.
+  private static func equals(_ host: UnsafeBufferPointer<UInt8>, _ text: StaticString) -> Bool {
+    guard host.count == text.utf8CodeUnitCount else { return false }
+    return host.indices.allSatisfy { index in
+      let byte = host[index]
+      return (byte &- 65 < 26 ? byte | 32 : byte) == text.utf8Start[index]
+    }
+  }
+
+  /// Four decimal numbers up to 255 without leading zeros, the first 127.
+  private static func isLoopbackAddress(_ host: UnsafeBufferPointer<UInt8>) -> Bool {
+    var numbers = 0
+    var number = 0
+    var digits = 0
+    for byte in host {
+      if byte == UInt8(ascii: ".") {
+        guard digits > 0, numbers > 0 || number == 127 else { return false }
+        numbers += 1
+        (number, digits) = (0, 0)
+      } else {
+        guard byte &- 48 < 10, digits == 0 || number > 0 else { return false }
+        number = number * 10 + Int(byte) - 48
+        digits += 1
+        guard number <= 255 else { return false }
+      }
+    }
+    return numbers == 3 && digits > 0
   }
 }
 

@@ -17,6 +17,9 @@ public final class Gateway: Sendable {
   let metrics: GatewayMetrics
   private let server = Mutex<HTTPServer?>(nil)
   private let loops = Mutex<[Confined<GatewayLoop>]>([])
+  private let isDraining = Atomic<Bool>(false)
+  /// Answers given before a body was read: no loop's.
+  private let earlyMetrics: LoopMetrics
   /// Lines for `/metrics` from outside: the process's.
   let otherMetrics: @Sendable () -> [MetricSample]
 
@@ -32,6 +35,7 @@ public final class Gateway: Sendable {
     router = Router(Routes.all)
     browserRules = BrowserRules(configuration)
     metrics = GatewayMetrics(routes: Routes.all)
+    earlyMetrics = metrics.makeLoop()
   }
 
   /// Takes the server that this gateway stands behind, for its counters.
@@ -47,12 +51,45 @@ public final class Gateway: Sendable {
     return { exchange in loop.handle(exchange) }
   }
 
-  /// Sends live readers away with a problem that says when to come back, and answers long polls: the server stops.
-  public func drain() {
+  /// Sends live readers away with a problem that says when to come back, answers long polls, and refuses what comes
+  /// from now on: the server stops. Returns once every event loop has turned.
+  public func drain() async {
+    isDraining.store(true, ordering: .releasing)
     for loop in loops.withLock({ $0 }) {
-      loop.executor.execute { loop.value.tails.drain() }
+      await withCheckedContinuation { continuation in
+        loop.executor.execute {
+          loop.value.tails.drain()
+          continuation.resume()
+        }
+      }
     }
   }
+
+  /// Refuses a request whose head alone shows that nothing will come of it, before its body is read: a body that was
+  /// announced is then never asked for. nil lets it go on to its handler, which judges again.
+  public func admit(
+    _ head: RequestHead, contentLength: Int?, requestID: () -> String
+  ) -> Answer? {
+    // Without a body nothing is saved.
+    if contentLength == 0 { return nil }
+    do throws(Problem) {
+      try browserRules.admit(head)
+      if isDraining.load(ordering: .relaxed) { throw Problem.stopping }
+      // A small body is sooner read than its route is looked up twice.
+      if let contentLength, contentLength <= Self.smallBodyBytes, head.headers["expect"] == nil {
+        return nil
+      }
+      _ = try router.route(of: router.match(method: head.method, path: head.path), head)
+      return nil
+    } catch {
+      earlyMetrics.count(route: nil, status: error.status)
+      var answer = error.answer(requestID: requestID())
+      answer.headers = browserRules.dress(answer.headers, for: head)
+      return answer
+    }
+  }
+
+  private static let smallBodyBytes = 64 << 10
 }
 
 /// The handlers' state on one event loop. Touched there only.
@@ -66,7 +103,6 @@ public final class GatewayLoop {
   let tails: TailHub
   /// Turns records without keys round the shards.
   var nextShard = 0
-  private var checkedHost = ""
 
   init(gateway: Gateway, eventLoop: any EventLoop, executor: any Executor) {
     self.gateway = gateway
@@ -88,18 +124,15 @@ public final class GatewayLoop {
     let match = gateway.router.match(method: head.method, path: head.path)
     let request = Request(exchange, match, on: self)
     do throws(Problem) {
-      try gateway.browserRules.admit(head, checkedHost: &checkedHost)
-      switch match.outcome {
-      case .route(let index): try gateway.router.routes[index].handler(request)
-      case .preflight(let allow): request.respondToOptions(allow: allow)
-      case .method(let allow):
-        var problem = Problem(
-          .methodNotAllowed, "\(head.method) is not taken here; these are: \(allow).")
-        problem.headers = [("allow", allow)]
-        throw problem
-      case .none:
-        throw Problem(.notFound, "There is no route for this path; GET /openapi.yaml lists them.")
+      try gateway.browserRules.admit(head)
+      guard let route = try gateway.router.route(of: match, head) else {
+        if case .preflight(let allow) = match.outcome { request.respondToOptions(allow: allow) }
+        return
       }
+      if tails.isDraining, !Routes.answeredWhileStopping.contains(route.operation) {
+        throw Problem.stopping
+      }
+      try route.handler(request)
     } catch {
       request.fail(error)
     }

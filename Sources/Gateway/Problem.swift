@@ -181,6 +181,8 @@ public struct Problem: Error, Sendable {
   public var applied: Applied
   /// Members beside the fixed ones, in order: `tail`, `earliest`, `expected_seq`, `pointer`, …
   public var facts: [(name: String, value: Fact)]
+  /// The same request will not succeed either, though its code says that it may.
+  public var isFinal = false
   /// Headers beside the usual: `Allow`.
   public var headers: [(name: String, value: String)] = []
 
@@ -197,8 +199,10 @@ public struct Problem: Error, Sendable {
       "only a server's failure leaves a request undecided")
   }
 
+  static let stopping = Problem(.stopping, "The server is stopping; nothing was done.")
+
   public var status: Int { code.row.status }
-  public var retryable: Bool { code.row.retryable }
+  public var retryable: Bool { code.row.retryable && !isFinal }
   /// When to come back: with the statuses that ask for it.
   public var retryAfterSeconds: Int? {
     switch status {

@@ -141,6 +141,22 @@ struct Router: Sendable {
     return match
   }
 
+  /// The route that was matched; nil for OPTIONS, which every path answers alike.
+  /// - Throws: `not_found`, `method_not_allowed`.
+  func route(of match: RouteMatch, _ head: RequestHead) throws(Problem) -> Route? {
+    switch match.outcome {
+    case .route(let index): return routes[index]
+    case .preflight: return nil
+    case .method(let allow):
+      var problem = Problem(
+        .methodNotAllowed, "\(head.method) is not taken here; these are: \(allow).")
+      problem.headers = [("allow", allow)]
+      throw problem
+    case .none:
+      throw Problem(.notFound, "There is no route for this path; GET /openapi.yaml lists them.")
+    }
+  }
+
   private func outcome(
     _ method: String, _ node: Node, hasForeignVerb: Bool
   ) -> RouteMatch.Outcome {

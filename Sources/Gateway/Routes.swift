@@ -3,6 +3,9 @@
 enum Routes {
   static let all: [Route] = streams + records + operation
 
+  /// Reads refuse by themselves, live ones with an event; whether the process lives is asked to the end.
+  static let answeredWhileStopping: Set = ["readStream", "readShard", "livez", "metrics"]
+
   static let streams: [Route] = [
     Route("GET", "/v1/streams", "listStreams", StreamHandlers.list),
     Route("PUT", "/v1/streams/{stream}", "ensureStream", StreamHandlers.ensure),

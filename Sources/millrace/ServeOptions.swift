@@ -26,6 +26,7 @@ struct ServeOptions: ParsableArguments {
   @Option(help: .setting("batch-records-max")) var batchRecordsMax: String?
   @Option(help: .setting("header-bytes-max")) var headerBytesMax: String?
   @Option(help: .setting("cors-origins")) var corsOrigins: String?
+  @Option(help: .setting("heartbeat")) var heartbeat: String?
   @Option(help: .setting("stop-timeout")) var stopTimeout: String?
   @Option(help: .setting("log-level")) var logLevel: String?
   @Option(help: .setting("log-format")) var logFormat: String?
@@ -39,7 +40,8 @@ struct ServeOptions: ParsableArguments {
       ("connections-max", connectionsMax), ("record-bytes-max", recordBytesMax),
       ("body-bytes-max", bodyBytesMax), ("batch-records-max", batchRecordsMax),
       ("header-bytes-max", headerBytesMax), ("cors-origins", corsOrigins),
-      ("stop-timeout", stopTimeout), ("log-level", logLevel), ("log-format", logFormat),
+      ("heartbeat", heartbeat), ("stop-timeout", stopTimeout), ("log-level", logLevel),
+      ("log-format", logFormat),
     ]
     return all.compactMap { setting, text in text.map { (setting, $0) } }
   }

@@ -1,6 +1,7 @@
 // The running server: every part made and joined in order, and taken apart again. The only place where parts meet.
 import Engine
 import Gateway
+import Glibc
 import Logging
 import NIOCore
 import NIOPosix
@@ -39,12 +40,14 @@ final class Server: Sendable {
 
     let gateway = Gateway(
       engine: engine, configuration: configuration.gateway, clock: clock, logger: logger,
-      otherMetrics: { [] })
+      otherMetrics: { ProcessMetrics.samples })
     self.gateway = gateway
     let executors = Dictionary(
       uniqueKeysWithValues: lanes.map { (ObjectIdentifier($0.eventLoop), $0) })
     do {
-      http = try await HTTPServer.start(configuration.transport(logger), on: group) { loop in
+      var transport = configuration.transport(logger)
+      transport.admit = { gateway.admit($0, contentLength: $1, requestID: $2) }
+      http = try await HTTPServer.start(transport, on: group) { loop in
         guard let executor = executors[ObjectIdentifier(loop)] else {
           preconditionFailure("a connection on a foreign loop")
         }
@@ -79,23 +82,26 @@ final class Server: Sendable {
   }
 
   /// Refuses new work, finishes what is in flight within the configured time, syncs, and lets go of everything.
+  ///
+  /// Connections end before the engine does: what they still owe (answers, history that is being read) needs it.
   func stop() async {
-    gateway.drain()
-    // Live readers' last words are written at the end of a loop's turn; connections close after that.
-    for lane in lanes { await Self.turn(of: lane) }
-    async let drained: Void = drain()
+    let logger = logger
+    let watchdog = lanes[0].schedule(after: configuration.stopTimeout + Self.closingTime) {
+      // Everything acknowledged is on disk; the next start recovers what was not tidied up.
+      logger.error("the store could not be closed in time: ending all the same")
+      _exit(EXIT_FAILURE)
+    }
+    defer { watchdog.cancel() }
+    await gateway.drain()
+    await drain()
     await withCheckedContinuation { continuation in
       engine.stop(on: lanes[0]) { continuation.resume() }
     }
-    await drained
     for thread in threads { thread.stop() }
   }
 
-  private static func turn(of lane: EventLoopExecutor) async {
-    await withCheckedContinuation { continuation in
-      _ = lane.schedule(after: .milliseconds(50)) { continuation.resume() }
-    }
-  }
+  /// What the engine may take to sync and close behind the last connection.
+  private static let closingTime = Duration.seconds(10)
 
   private func drain() async {
     do {
@@ -153,6 +159,7 @@ extension Configuration {
     gateway.limits.batchRecordsMax = batchRecordsMax
     gateway.limits.headerBytesMax = headerBytesMax
     gateway.allowedOrigins = corsOrigins
+    gateway.heartbeatInterval = heartbeat
     // Said to be insecure, the server may be called by any name; the network decides who gets here.
     gateway.loopbackHostsOnly = !insecure
     return gateway

@@ -1,23 +1,40 @@
-// Unix signals as a stream of wishes, taken by a thread of their own.
+// Unix signals as a stream of wishes, passed on by a pipe to a thread of their own.
 import Glibc
+import Synchronization
 
 enum Signals {
   enum Wish: Sendable { case stop, reload }
 
+  /// Where the handler writes. Set once, before the handler is installed.
+  private static let pipeEnd = Atomic<CInt>(-1)
+
   /// What the operator asks from now on. A second wish to stop ends the process at once.
   ///
-  /// To be called once, before the event loops' threads are made: they inherit that these signals do not interrupt
-  /// them.
+  /// To be called once. Handlers, not a blocked mask and `sigwaitinfo`: on Linux the main thread of an async program
+  /// waits in libdispatch with every signal let through, and a signal without a handler would end the process there.
   static func wishes() -> AsyncStream<Wish> {
-    var watched = sigset_t()
-    sigemptyset(&watched)
-    for signal in [SIGTERM, SIGINT, SIGHUP] { sigaddset(&watched, signal) }
-    let code = pthread_sigmask(SIG_BLOCK, &watched, nil)
-    precondition(code == 0, "signals cannot be blocked: \(code)")
+    var ends: [CInt] = [-1, -1]
+    precondition(pipe(&ends) == 0, "no pipe for signals: errno \(errno)")
+    for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+    // A handler must never wait, however many signals come.
+    _ = fcntl(ends[1], F_SETFL, O_NONBLOCK)
+    pipeEnd.store(ends[1], ordering: .releasing)
+    var action = sigaction()
+    action.__sigaction_handler.sa_handler = { signal in
+      let saved = errno
+      var byte = UInt8(truncatingIfNeeded: signal)
+      _ = write(Signals.pipeEnd.load(ordering: .acquiring), &byte, 1)
+      errno = saved
+    }
+    sigfillset(&action.sa_mask)
+    action.sa_flags = SA_RESTART
+    for signal in [SIGTERM, SIGINT, SIGHUP] {
+      precondition(sigaction(signal, &action, nil) == 0, "signal \(signal) cannot be handled")
+    }
     signal(SIGPIPE, SIG_IGN)
 
     let (stream, continuation) = AsyncStream.makeStream(of: Wish.self)
-    let watch = Watch(signals: watched, continuation: continuation)
+    let watch = Watch(readEnd: ends[0], continuation: continuation)
     var thread = pthread_t()
     let failure = pthread_create(
       &thread, nil,
@@ -32,18 +49,20 @@ enum Signals {
   }
 
   private final class Watch {
-    private var signals: sigset_t
+    private let readEnd: CInt
     private let continuation: AsyncStream<Wish>.Continuation
 
-    init(signals: sigset_t, continuation: AsyncStream<Wish>.Continuation) {
-      self.signals = signals
+    init(readEnd: CInt, continuation: AsyncStream<Wish>.Continuation) {
+      self.readEnd = readEnd
       self.continuation = continuation
     }
 
     func run() {
       var stops = 0
+      var byte: UInt8 = 0
       while true {
-        switch sigwaitinfo(&signals, nil) {
+        guard read(readEnd, &byte, 1) == 1 else { continue }
+        switch CInt(byte) {
         case SIGHUP: continuation.yield(.reload)
         case SIGTERM, SIGINT:
           stops += 1

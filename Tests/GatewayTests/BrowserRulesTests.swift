@@ -21,9 +21,8 @@ private func rules(_ origins: [String] = [], loopbackOnly: Bool = true) -> Brows
 
 extension BrowserRules {
   fileprivate func refusal(_ head: RequestHead) -> ProblemCode? {
-    var checkedHost = ""
     do throws(Problem) {
-      try admit(head, checkedHost: &checkedHost)
+      try admit(head)
       return nil
     } catch {
       return error.code
@@ -52,17 +51,6 @@ struct BrowserRulesTests {
     #expect(BrowserRules.isLoopback(host) == isAllowed)
     #expect(rules().refusal(head(host: host)) == (isAllowed ? nil : .foreignHost))
     #expect(rules(loopbackOnly: false).refusal(head(host: host)) == nil)
-  }
-
-  @Test func `a host that was found good is good again, another is looked at`() {
-    var checkedHost = ""
-    let rules = rules()
-    #expect(throws: Never.self) { try rules.admit(head(), checkedHost: &checkedHost) }
-    #expect(checkedHost == "localhost:8420")
-    #expect(throws: Problem.self) {
-      try rules.admit(head(host: "evil.example"), checkedHost: &checkedHost)
-    }
-    #expect(checkedHost == "localhost:8420")
   }
 
   @Test func `a page of this very server may call`() {

@@ -21,13 +21,11 @@ enum ReadHandlers {
     let query = try ReadQuery(request)
     // Before the stream is looked for: it may be gone, and whoever was told of its end need not come back either.
     if query.hasEnded { return request.respond(204, Headers(), nil) }
+    if request.loop.tails.isDraining { return fail(request, query, .stopping) }
     let stream = try request.stream()
     let target = try ReadTarget(stream, try shardIndex(stream), query)
     let tails = request.loop.tails
     if request.isHead, query.isLive { return request.respond(200, liveHeaders(query), nil) }
-    if tails.isDraining, query.isLive {
-      return fail(request, query, Problem(.stopping, "The server is stopping."))
-    }
     ReadPlacesFinder.find(target, query, tails.source, on: request.executor) { found in
       switch found {
       case .failure(let problem): fail(request, query, problem)

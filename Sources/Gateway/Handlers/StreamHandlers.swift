@@ -50,7 +50,7 @@ enum StreamHandlers {
     let stream = try request.stream()
     let tag = StreamDocument.entityTag(of: stream)
     if let known = request.head.headers["if-none-match"], EntityTags(known).matchesWeakly(tag) {
-      return request.respond(304, Headers([("etag", tag)]), nil)
+      return request.respond(304, Headers([("etag", tag), ("cache-control", "no-cache")]), nil)
     }
     show(stream, request)
   }

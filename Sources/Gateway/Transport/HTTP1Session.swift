@@ -118,7 +118,7 @@ final class HTTP1Session {
       bodyExpected = 0
       length = nil
     }
-    if let answer = loop.hooks.admit(head.request, length) {
+    if let answer = loop.hooks.admit(head.request, length, { exchange.requestID }) {
       answerEarly(exchange, answer, head)
     } else if loop.counters.heldBodyBytes + bodyExpected > loop.heldBodyBytesMax {
       let problem = TransportProblem.tooManyBodies(bytesMax: loop.heldBodyBytesMax)

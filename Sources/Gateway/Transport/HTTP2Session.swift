@@ -172,7 +172,9 @@ final class HTTP2Session {
       refuse(exchange, problem)
     } else if let length = exchange.bodyExpected, length > limits.bodyBytesMax {
       refuse(exchange, .bodyTooLarge(bytesMax: limits.bodyBytesMax))
-    } else if let answer = loop.hooks.admit(request, exchange.bodyExpected) {
+    } else if let answer = loop.hooks.admit(
+      request, exchange.bodyExpected, { exchange.requestID })
+    {
       exchange.isAnsweredEarly = true
       exchange.respond(answer.status, answer.headers, answer.body)
     } else if loop.counters.heldBodyBytes + (exchange.bodyExpected ?? 0) > loop.heldBodyBytesMax {

@@ -19,9 +19,12 @@ public final class HTTPServer: Sendable {
     /// Nil speaks in clear.
     public var tls: TLSConfiguration?
     public var logger: Logger
-    /// Called with a complete head and the body's length, nil if that is not known. An answer is given without the
-    /// body being read; on a request that expects 100-continue its body is then never asked for.
-    public var admit: @Sendable (RequestHead, _ contentLength: Int?) -> Answer? = { _, _ in nil }
+    /// Called with a complete head, the body's length, nil if that is not known, and the request's name. An answer is
+    /// given without the body being read; on a request that expects 100-continue its body is then never asked for.
+    public var admit:
+      @Sendable (RequestHead, _ contentLength: Int?, _ requestID: () -> String) -> Answer? = {
+        _, _, _ in nil
+      }
     /// Makes the answer to what never reaches a handler.
     public var render: @Sendable (TransportProblem, _ requestID: String) -> Answer = {
       Problem($0).answer(requestID: $1)

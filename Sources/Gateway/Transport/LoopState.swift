@@ -19,7 +19,7 @@ public struct AccessRecord: Sendable {
 
 /// What the transport asks of those who use it; shared by all loops.
 struct TransportHooks: Sendable {
-  var admit: @Sendable (RequestHead, Int?) -> Answer?
+  var admit: @Sendable (RequestHead, Int?, () -> String) -> Answer?
   var render: @Sendable (TransportProblem, String) -> Answer
   var accessLog: (@Sendable (AccessRecord) -> Void)?
 }

@@ -26,6 +26,7 @@ struct Configuration: Sendable, Equatable {
   var headerBytesMax = 32 << 10
   var corsOrigins: [String] = []
 
+  var heartbeat = Duration.seconds(15)
   var stopTimeout = Duration.seconds(25)
   var logLevel = Logger.Level.info
   var logFormat = LogFormat.human

@@ -49,6 +49,9 @@ extension Setting {
       }
     },
     .duration(
+      "heartbeat", "Silence on a live stream after which a sign of life is sent.", \.heartbeat,
+      in: .milliseconds(100) ... .seconds(3600)),
+    .duration(
       "stop-timeout", "After SIGTERM, how long requests in flight may take to finish.",
       \.stopTimeout, in: .zero ... .seconds(3600)),
     .choice("log-level", "How much to log.", \.logLevel),

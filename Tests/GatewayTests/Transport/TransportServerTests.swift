@@ -184,7 +184,7 @@ func `a body comes whole, by length and in chunks`(count: Int) async throws {
 
 @Test func `a body is asked for only if its request is admitted`() async throws {
   try await withServer(configure: { configuration in
-    configuration.admit = { head, length in
+    configuration.admit = { head, length, _ in
       head.headers["content-type"] == "text/html"
         ? Answer(415, Headers([("x-length", "\(length ?? -1)")])) : nil
     }
