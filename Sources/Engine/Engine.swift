@@ -15,7 +15,7 @@ public struct EngineSettings: Sendable {
 public final class Engine: Sendable {
   private let catalog: Catalog
   private let meta: any MetaStore
-  private let services: OwnerServices
+  let services: OwnerServices
   private let lanes: [any Executor]
   private let settings: EngineSettings
   private let isStopping = Atomic<Bool>(false)
@@ -61,7 +61,7 @@ public final class Engine: Sendable {
   }
 
   /// The shard's owner, made now if there is none. On the shard's executor.
-  private func owner(of shard: Shard) -> ShardOwner {
+  func owner(of shard: Shard) -> ShardOwner {
     let seat = shard.seat.value
     if let owner = seat.owner { return owner }
     let owner = ShardOwner(shard, services)

@@ -78,9 +78,10 @@ public final class Shard: Sendable {
   /// Holds the owner once something is asked of it.
   let seat: Confined<Seat>
 
-  /// Where a shard's owner sits.
+  /// Where a shard's owner sits, and who keeps the idempotency keys that are at home here.
   final class Seat {
     var owner: ShardOwner?
+    var keys: KeyDesk?
   }
 
   init(id: ShardID, index: Int, shardCount: Int, executor: any Executor, summary: ShardSummary) {

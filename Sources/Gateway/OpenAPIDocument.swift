@@ -725,9 +725,9 @@ enum OpenAPIDocument {
           in: header
           description: |
             Who appends, for exactly once; comes with `Producer-Epoch` and `Producer-Seq`. Each shard
-            remembers a producer's epoch and its last five sequences with a digest of the body. The same
-            again answers with the first offsets and `"duplicate":true`; the same sequence with another
-            body is 422 `sequence_reused`; one too old to be told apart is 409 `sequence_too_old`; a lower
+            remembers a producer's epoch and its last five sequences with a digest of the request: body,
+            content type, key and headers. The same again answers with the first offsets and
+            `"duplicate":true`; the same sequence with another request is 422 `sequence_reused`; one too old to be told apart is 409 `sequence_too_old`; a lower
             epoch is 403 `stale_producer`.
           schema: { type: string, minLength: 1, maxLength: 255 }
         producerEpoch:
@@ -744,10 +744,12 @@ enum OpenAPIDocument {
           name: Idempotency-Key
           in: header
           description: |
-            The same key and body within ten minutes is not appended again: it answers with the first
-            offsets and `"duplicate":true`. With another body it is 422 `idempotency_mismatch`, while the
-            first is in progress 409 `idempotency_in_progress`, and 429 `idempotency_full` when the shard
-            holds too many keys. A shard remembers the keys of its own records.
+            One key stands for one request of the stream, whichever of its shards the records go to. The
+            same request within ten minutes is not appended again: it answers with the first offsets and
+            `"duplicate":true`. With another body, content type, record key, header, `key_pointer` or
+            shard it is 422 `idempotency_mismatch`, while the first is in progress 409
+            `idempotency_in_progress`, and 429 `idempotency_full` when the shard holds too many keys. A
+            request that was refused with `applied: no` leaves its key free. It survives kill -9.
           schema: { type: string, minLength: 1, maxLength: 255 }
         contentEncoding:
           name: Content-Encoding

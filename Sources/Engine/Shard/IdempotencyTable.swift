@@ -70,4 +70,7 @@ struct IdempotencyTable {
   }
 
   var count: Int { entries.count }
+
+  /// Those not yet let go of.
+  var remembered: [Entry] { Array(entries.values) }
 }

@@ -103,6 +103,9 @@ struct ShardCore {
     }
   }
 
+  /// The idempotency keys under which records of this shard were appended.
+  var rememberedKeys: [IdempotencyTable.Entry] { idempotency?.remembered ?? [] }
+
   /// The log holds everything before `offset`.
   mutating func commit(upTo offset: Offset) {
     precondition(durable <= offset && offset <= tail, "\(durable), \(offset), \(tail)")

@@ -130,6 +130,17 @@ final class ShardOwner: LogClient {
     }
   }
 
+  /// Says which idempotency keys it remembers; opens the log for that if need be.
+  func rememberedKeys(_ reply: @escaping (KeyDesk.Remembered) -> Void) {
+    whenOpen { [self] opened in
+      guard case .open(let core) = state else {
+        if case .failure(let error) = opened { return reply(.failure(error)) }
+        return reply(.failure(.stopping))
+      }
+      reply(.success(core.rememberedKeys))
+    }
+  }
+
   private func opened(_ result: Result<ShardRecovery, LogError>) {
     guard case .opening(let queue) = state else { return }
     switch result {

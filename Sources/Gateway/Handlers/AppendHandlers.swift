@@ -26,11 +26,15 @@ enum AppendHandlers {
     if !format.isSingle { try headers.refuseSingleRecordHeaders(format.name) }
     let keyPointer = try keyPointer(query, format, headers)
     let condition = try condition(headers, shard)
-    let extras = try headers.extras(for: body, request.limits)
+    let spread = stream.shards.count > 1
+    let extras = try headers.extras(
+      for: body, keyPointer: keyPointer, shard: spread ? shard?.index : nil, request.limits)
+    let claim = spread ? extras.claim(in: stream) : nil
     let home = shard ?? home(for: headers, extras, of: stream, request.loop)
     if format == .json, keyPointer == nil, headers.key == nil, headers.recordHeaders.isEmpty {
       let draft = try plainDraft(body, extras, request.limits)
-      return send(draft, to: home, if: condition, for: request)
+      if claim == nil { return send(draft, to: home, if: condition, for: request) }
+      return send([(home, draft)], if: condition, claiming: claim, for: request)
     }
     let reader = AppendBody(
       format: format, headers: headers, keyPointer: keyPointer, limits: request.limits)
@@ -40,7 +44,7 @@ enum AppendHandlers {
     try body.withUnsafeReadableBytes { bytes throws(Problem) in
       try reader.read(bytes, into: &sorter)
     }
-    send(sorter.finish(), if: condition, for: request)
+    send(sorter.finish(), if: condition, claiming: claim, for: request)
   }
 
   /// The commonest request of all, by the shortest way: one JSON value and nothing beside it.
@@ -105,20 +109,39 @@ enum AppendHandlers {
     if let producer = extras.producer {
       return stream.shard(forKeyHash: KeyHash.xxh64(producer.id, seed: producer.sequence))
     }
-    if let key = extras.idempotencyKey { return stream.shard(forKeyHash: KeyHash.xxh64(key)) }
+    if let key = extras.idempotencyKey { return stream.home(ofKey: key) }
     loop.nextShard &+= 1
     return stream.shards[Int(UInt(bitPattern: loop.nextShard) % UInt(stream.shards.count))]
   }
 
   private static func send(
     _ drafts: consuming [(shard: Shard, draft: FrameDraft)], if condition: AppendCondition,
-    for request: Request
+    claiming claim: KeyClaim?, for request: Request
+  ) {
+    guard let claim else { return send(drafts, if: condition, for: request) }
+    let drafts = drafts
+    let confined = request.confined
+    let engine = request.engine
+    engine.claim(claim.key, claim.digest, in: claim.stream, on: request.executor) { refusal in
+      if let refusal { return confined.value.fail(Problem(refusal)) }
+      send(drafts, if: condition, for: confined.value) { outcome in
+        engine.settle(claim.key, outcome, in: claim.stream)
+      }
+    }
+  }
+
+  /// - Parameter settle: hears what became of it before the client does.
+  private static func send(
+    _ drafts: consuming [(shard: Shard, draft: FrameDraft)], if condition: AppendCondition,
+    for request: Request, settle: ((KeyOutcome) -> Void)? = nil
   ) {
     guard drafts.count > 1 else {
-      return send(drafts[0].draft, to: drafts[0].shard, if: condition, for: request)
+      return send(
+        drafts[0].draft, to: drafts[0].shard, if: condition, for: request, settle: settle)
     }
     let join = Confined(
-      AppendJoin(request, shards: drafts.map(\.shard.index)), to: request.executor)
+      AppendJoin(request, shards: drafts.map(\.shard.index), settle: settle),
+      to: request.executor)
     for (place, (shard, draft)) in drafts.enumerated() {
       request.engine.append(draft, to: shard, if: condition, on: request.executor) {
         join.value.receive($0, at: place)
@@ -128,14 +151,16 @@ enum AppendHandlers {
 
   private static func send(
     _ draft: consuming FrameDraft, to shard: Shard, if condition: AppendCondition,
-    for request: Request
+    for request: Request, settle: ((KeyOutcome) -> Void)? = nil
   ) {
-    let confined = request.confined
+    let confined = Confined((request, settle), to: request.executor)
     let index = shard.index
     request.engine.append(draft, to: shard, if: condition, on: request.executor) {
+      let (request, settle) = confined.value
+      settle?(KeyOutcome(of: [$0]))
       switch $0 {
-      case .success(let appended): answer(confined.value, appended, shard: index)
-      case .failure(let error): confined.value.fail(Problem(error))
+      case .success(let appended): answer(request, appended, shard: index)
+      case .failure(let error): request.fail(Problem(error))
       }
     }
   }
@@ -147,6 +172,36 @@ enum AppendHandlers {
       count: count, isDuplicate: appended.isDuplicate,
       CollectionOfOne((shard, appended.offsets)), request.loop.allocator)
     request.respond(200, Request.json, text)
+  }
+}
+
+/// An idempotency key on a stream of several shards, to be claimed before anything is appended under it.
+private struct KeyClaim: Sendable {
+  let key: String
+  let digest: BodyDigest
+  let stream: Stream
+}
+
+extension FrameExtras {
+  fileprivate func claim(in stream: Stream) -> KeyClaim? {
+    guard let idempotencyKey, let digest else { return nil }
+    return KeyClaim(key: idempotencyKey, digest: digest, stream: stream)
+  }
+}
+
+extension KeyOutcome {
+  fileprivate init(of results: [Result<Appended, AppendError>]) {
+    var outcome = KeyOutcome.nothing
+    for result in results {
+      switch result {
+      case .success(let appended) where appended.isDuplicate:
+        if outcome == .nothing { outcome = .known }
+      case .success: outcome = .appended
+      case .failure(.device(_, .maybe)): outcome = .appended
+      case .failure: break
+      }
+    }
+    self = outcome
   }
 }
 
@@ -189,12 +244,14 @@ enum AppendAnswer {
 final class AppendJoin {
   private let request: Request
   private let shards: [Int]
+  private let settle: ((KeyOutcome) -> Void)?
   private var results: [Result<Appended, AppendError>?]
   private var missing: Int
 
-  init(_ request: Request, shards: [Int]) {
+  init(_ request: Request, shards: [Int], settle: ((KeyOutcome) -> Void)?) {
     self.request = request
     self.shards = shards
+    self.settle = settle
     results = Array(repeating: nil, count: shards.count)
     missing = shards.count
   }
@@ -207,6 +264,7 @@ final class AppendJoin {
   }
 
   private func answer(_ results: [Result<Appended, AppendError>]) {
+    settle?(KeyOutcome(of: results))
     var appended: [(shard: Int, appended: Appended)] = []
     var problems: [(shard: Int, problem: Problem)] = []
     for (shard, result) in zip(shards, results) {
@@ -237,11 +295,16 @@ final class AppendJoin {
       // What the client must mend comes before what passes by itself.
       problem = (problems.first { !$0.problem.retryable } ?? problems[0]).problem
     } else {
+      let final = problems.first { !$0.problem.retryable }
       problem = Problem(
         .partlyApplied,
-        "\(appended.count) of \(shards.count) shards took their records; send the same request "
-          + "again under the same producer fields or idempotency key.",
+        final.map {
+          "\(appended.count) of \(shards.count) shards took their records; shard \($0.shard) "
+            + "never will: \($0.problem.detail)"
+        } ?? "\(appended.count) of \(shards.count) shards took their records; send the same "
+          + "request again under the same producer fields or idempotency key.",
         applied: .maybe)
+      problem.isFinal = final != nil
     }
     problem.facts.append(("shards", .json(Self.list(appended, problems))))
     return problem

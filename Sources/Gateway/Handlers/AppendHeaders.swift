@@ -78,7 +78,7 @@ struct AppendHeaders {
   /// The stamps that each frame of the request carries.
   /// - Throws: `bad_header` unless all three of a producer's are there and well-formed.
   func extras(
-    for body: ByteBuffer, _ limits: RequestLimits
+    for body: ByteBuffer, keyPointer: JSONPointer?, shard: Int?, _ limits: RequestLimits
   ) throws(Problem) -> FrameExtras {
     guard isStamped else { return .none }
     if let idempotencyKey {
@@ -86,7 +86,33 @@ struct AppendHeaders {
     }
     return FrameExtras(
       producer: try producer(limits), idempotencyKey: idempotencyKey,
-      digest: Digest.bodyDigest(of: body))
+      digest: digest(of: body, keyPointer: keyPointer, shard: shard))
+  }
+
+  /// What tells a repeated request from another one under the same stamps: the body as it was before compression, and
+  /// everything beside it that its records are made of.
+  private func digest(of body: ByteBuffer, keyPointer: JSONPointer?, shard: Int?) -> BodyDigest {
+    let digest = Digest.bodyDigest(of: body)
+    var parts = ByteBuffer()
+    parts.writeInteger(digest.high)
+    parts.writeInteger(digest.low)
+    func add(_ name: String, _ value: String?) {
+      guard let value else { return }
+      // Lengths first, so that no two requests read alike.
+      parts.writeString("\(name.utf8.count) \(name) \(value.utf8.count) \(value) ")
+    }
+    add("content-type", contentType)
+    add("key_pointer", keyPointer?.description)
+    add("shard", shard.map(String.init))
+    add("record-key", key)
+    // A proxy may send headers in another order.
+    for header in recordHeaders.sorted(by: { $0.name < $1.name }) {
+      add("record-header-" + header.name, header.value)
+    }
+    for attribute in eventAttributes.sorted(by: { $0.name < $1.name }) {
+      add("ce-" + attribute.name, attribute.value)
+    }
+    return Digest.bodyDigest(of: parts)
   }
 
   private func producer(_ limits: RequestLimits) throws(Problem) -> ProducerStamp? {
