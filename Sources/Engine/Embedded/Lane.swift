@@ -69,7 +69,8 @@ final class Lane {
   /// Takes over what recovery found; called once, as the first job.
   func start() {
     prepareSpareFile()
-    if log.free == nil, log.active == nil { requestCheckpoint() }
+    let mayGrow = log.files.count < options.walFilesPerLane
+    if log.free == nil, log.active == nil || !mayGrow { requestCheckpoint() }
     if !dirty.isEmpty || !removed.isEmpty { armCheckpoint() }
     if isFull { watchSpace() }
   }

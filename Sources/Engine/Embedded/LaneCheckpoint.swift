@@ -225,14 +225,19 @@ extension Lane {
   }
 
   private func removeOddFiles() {
-    let odd = log.files.filter { $0.isOdd && $0.state == .free && $0.pins == 0 }
+    let idle = log.files.filter { $0.state == .free && $0.pins == 0 }
+    var odd = idle.filter(\.isOdd)
+    // A start with a full log makes one file too many.
+    let surplus = log.files.count - odd.count - options.walFilesPerLane
+    odd += idle.filter { !$0.isOdd }.prefix(max(0, surplus))
+    let files = odd
     guard !odd.isEmpty else { return }
     log.files.removeAll { file in odd.contains { $0.slot == file.slot } }
     counters.logFiles.set(log.files.count)
     let (disk, lane) = (parts.disk, confined)
     parts.checkpointExecutor.execute {
       // If it stays, the next start finds it and tries again.
-      for file in odd { try? disk.remove(file.path) }
+      for file in files { try? disk.remove(file.path) }
       lane.executor.execute { lane.value.prepareSpareFile() }
     }
   }

@@ -298,17 +298,20 @@ struct StoreOpening {
     let options = options
     let size = GroupHeader.groupBytes(
       payloadBytes: lane.last?.payload.readableBytes ?? 0, block: options.walBlockBytes)
-    if lane.log.free == nil, lane.log.files.count >= options.walFilesPerLane {
-      // No file is free: what they hold goes into segments first.
+    if lane.log.free == nil, lane.log.files.count > options.walFilesPerLane {
+      // Killed again before its log lay in segments: the log does not grow with every kill.
       try flush(&lane)
     }
     if lane.log.free == nil {
-      let slot = (0...).first { slot in !lane.log.files.contains { $0.slot == slot } }!
-      let handle = try onDisk { () throws(DiskError) in
-        try LaneLog.makeFile(
-          disk, lane: lane.number, slot: slot, bytes: max(options.walFileBytes, size))
+      // One file beyond the limit makes it ready at once, not once a full log lies in segments.
+      do throws(StoreOpenError) {
+        try addFile(to: &lane, bytes: max(options.walFileBytes, size))
+      } catch {
+        // No room for one more file: what the others hold goes into segments first.
+        guard case .disk(let cause) = error, cause.kind == .full else { throw error }
+        try flush(&lane)
+        guard lane.log.free != nil else { throw error }
       }
-      lane.log.addFile(lane: lane.number, slot: slot, handle)
     }
     guard var last = lane.last else { return }
     lane.last = nil
@@ -333,6 +336,15 @@ struct StoreOpening {
       position += last.frames[index].header.frameBytes
       replay(last.frames[index], into: &lane)
     }
+  }
+
+  private func addFile(to lane: inout RecoveredLane, bytes: Int) throws(StoreOpenError) {
+    let taken = Set(lane.log.files.map(\.slot))
+    let (number, slot) = (lane.number, (0...).first { !taken.contains($0) }!)
+    let handle = try onDisk { () throws(DiskError) in
+      try LaneLog.makeFile(disk, lane: number, slot: slot, bytes: bytes)
+    }
+    lane.log.addFile(lane: number, slot: slot, handle)
   }
 
   // MARK: Damage

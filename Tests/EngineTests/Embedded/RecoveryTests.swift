@@ -156,6 +156,50 @@ import Wire
     #expect(crashed.values(1) == written)
   }
 
+  /// A store killed with a log that no checkpoint could empty, and what was acknowledged.
+  private func stuckBench() throws -> (StoreBench, [String]) {
+    let bench = try StoreBench.opened()
+    let owner = try bench.owner(1)
+    bench.disk.setFault(refusesSegments)
+    var written: [String] = []
+    while bench.room(1) > 0, bench.append(owner, [value(written.count)]) == nil {
+      written.append(value(written.count))
+    }
+    return (bench.crashed(), written)
+  }
+
+  private let refusesSegments: MemoryDisk.Fault = { operation, path in
+    operation == "write" && path.hasPrefix("shards/") ? .inputOutput : nil
+  }
+
+  @Test func `a start with a full log is ready before that lies in segments`() throws {
+    let (bench, written) = try stuckBench()
+    let files = { bench.disk.paths(below: "lanes/0/").count }
+    #expect(files() == StoreBench.options.walFilesPerLane)
+    bench.disk.setFault(refusesSegments)
+    try bench.open()
+    let owner = try bench.owner(1, epoch: 2)
+    #expect(bench.append(owner, ["\"at once\""]) == nil)
+    #expect(bench.values(1) == written + ["\"at once\""])
+    let again = bench.crashed()
+    try again.open()
+    #expect(again.values(1) == written + ["\"at once\""])
+
+    bench.disk.setFault(nil)
+    bench.turns.advance(by: .seconds(5))
+    for number in 0..<60 { #expect(bench.append(owner, [value(number)]) == nil) }
+    bench.makeCheckpoint()
+    #expect(files() <= StoreBench.options.walFilesPerLane, "the one beyond the limit is gone")
+  }
+
+  @Test func `with a full log and a full disk a start lays the log down first`() throws {
+    let (bench, written) = try stuckBench()
+    bench.disk.setFault { operation, _ in operation == "prewrite" ? .full : nil }
+    try bench.open()
+    #expect(bench.values(1) == written)
+    #expect(bench.store.report.replayedFrames > 0)
+  }
+
   @Test func `names that a killed process left are made durable before anything relies on them`()
     throws
   {
