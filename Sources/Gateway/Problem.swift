@@ -397,6 +397,10 @@ extension Problem {
       self.init(
         .overloaded, "Requests in flight hold \(bytesMax) bytes; try again later.",
         facts: Self.limit("held_body_bytes_max", bytesMax))
+    case .tooManyAnswers(let bytesMax):
+      self.init(
+        .overloaded, "Answers that nobody takes hold \(bytesMax) bytes; try again later.",
+        facts: Self.limit("held_answer_bytes_max", bytesMax))
     case .plainTextOnTLSPort:
       self.init(.tlsRequired, "This port speaks TLS: use https.")
     }

@@ -27,6 +27,10 @@ struct ServeOptions: ParsableArguments {
   @Option(help: .setting("header-bytes-max")) var headerBytesMax: String?
   @Option(help: .setting("cors-origins")) var corsOrigins: String?
   @Option(help: .setting("heartbeat")) var heartbeat: String?
+  @Option(help: .setting("head-timeout")) var headTimeout: String?
+  @Option(help: .setting("body-timeout")) var bodyTimeout: String?
+  @Option(help: .setting("write-timeout")) var writeTimeout: String?
+  @Option(help: .setting("idle-timeout")) var idleTimeout: String?
   @Option(help: .setting("stop-timeout")) var stopTimeout: String?
   @Option(help: .setting("log-level")) var logLevel: String?
   @Option(help: .setting("log-format")) var logFormat: String?
@@ -40,8 +44,10 @@ struct ServeOptions: ParsableArguments {
       ("connections-max", connectionsMax), ("record-bytes-max", recordBytesMax),
       ("body-bytes-max", bodyBytesMax), ("batch-records-max", batchRecordsMax),
       ("header-bytes-max", headerBytesMax), ("cors-origins", corsOrigins),
-      ("heartbeat", heartbeat), ("stop-timeout", stopTimeout), ("log-level", logLevel),
-      ("log-format", logFormat),
+      ("heartbeat", heartbeat),
+      ("head-timeout", headTimeout), ("body-timeout", bodyTimeout),
+      ("write-timeout", writeTimeout), ("idle-timeout", idleTimeout),
+      ("stop-timeout", stopTimeout), ("log-level", logLevel), ("log-format", logFormat),
     ]
     return all.compactMap { setting, text in text.map { (setting, $0) } }
   }

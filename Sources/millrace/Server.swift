@@ -54,6 +54,8 @@ final class Server: Sendable {
         return gateway.handler(on: loop, executor: executor)
       }
       gateway.attach(http)
+    } catch let error as TLSError {
+      throw StartFailure(error)
     } catch {
       throw .listening(on: configuration.listen, error)
     }
@@ -171,6 +173,12 @@ extension Configuration {
     transport.limits.connectionsMax = connectionsMax
     transport.limits.bodyBytesMax = bodyBytesMax
     transport.limits.headBytesMax = headerBytesMax
+    transport.limits.headTime = headTimeout
+    transport.limits.bodyStallTime = bodyTimeout
+    transport.limits.writeStallTime = writeTimeout
+    transport.limits.idleTime = idleTimeout
+    // What operators look at is answered whatever readers leave untaken.
+    transport.isBulk = { $0.method == "GET" && $0.path.hasSuffix("/records") }
     if let tlsCert, let tlsKey {
       transport.tls = TLSConfiguration(
         certificateFile: tlsCert, keyFile: tlsKey, clientAuthorityFile: tlsClientCA)

@@ -1,5 +1,6 @@
 // Why the server did not start, in words that name what to do.
 import Engine
+import Gateway
 import Wire
 
 /// For the person at the console: what is wrong, and the way out.
@@ -65,6 +66,18 @@ extension StartFailure {
   init(_ error: CatalogError, data: String) {
     reason = "the catalog in \(data) cannot be written: \(error)"
     remedy = "Check that the disk has room and takes writes, then start again."
+  }
+
+  init(_ error: TLSError) {
+    let (setting, advice) =
+      switch error {
+      case .certificate: ("tls-cert", "It is a PEM file: the certificate, then those above it.")
+      case .notInForce: ("tls-cert", "Have it renewed, and check this machine's clock.")
+      case .key: ("tls-key", "It is a PEM file without a passphrase: the key of that certificate.")
+      case .clientAuthority: ("tls-client-ca", "It is a PEM file of one or more authorities.")
+      }
+    reason = "--\(setting): \(error)"
+    remedy = advice
   }
 
   private static func restore(_ data: String) -> String {

@@ -71,6 +71,9 @@ extension TransportCounters {
       MetricSample(
         "millrace_held_body_bytes", .gauge, "Bytes of request bodies not yet answered.",
         value: Double(heldBodyBytes)),
+      MetricSample(
+        "millrace_held_answer_bytes", .gauge, "Bytes of large answers that clients have not taken.",
+        value: Double(heldAnswerBytes)),
       counter("connections_accepted", "Connections accepted.", connectionsTotal),
       counter("connections_refused", "Connections over the limit.", connectionsRefused),
       counter("connections_broken", "Connections that ended unanswered.", connectionsBroken),

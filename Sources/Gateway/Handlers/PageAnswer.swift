@@ -25,6 +25,8 @@ final class PageAnswer {
   private var isReading = false
   private var arrived: (outcome: ReadOutcome, slot: Int)?
   private var isPumping = false
+  /// What this page was let in for; nil while it waits.
+  private var turnTaken: Int?
   private var isOver = false
   private var waiting: (tail: StreamTail, poller: TailPoller, timer: ScheduledJob)?
 
@@ -46,7 +48,22 @@ final class PageAnswer {
   func start() {
     exchange.onClose = { [self] in leave() }
     finishReached()
-    pump()
+    make()
+  }
+
+  /// Goes on when it is this page's turn.
+  private func make() {
+    let bytes = page.bytesLeft
+    tails.pages.enter(bytes: bytes) { [self] in
+      turnTaken = bytes
+      if isOver { rest() } else { pump() }
+    }
+  }
+
+  private func rest() {
+    guard let bytes = turnTaken else { return }
+    turnTaken = nil
+    tails.pages.leave(bytes: bytes)
   }
 
   private func pump() {
@@ -169,6 +186,7 @@ final class PageAnswer {
     let timer = tails.executor.schedule(after: left) { answer.value.timedOut() }
     waiting = (tail, poller, timer)
     tails.metrics.countLive(.poll, 1)
+    rest()
     return true
   }
 
@@ -182,7 +200,7 @@ final class PageAnswer {
     if shards.contains(where: \.isRemoved) { return fail(Problem(LogError.gone)) }
     walk.setStops(stopsNow)
     scannedBytes = 0
-    pump()
+    make()
   }
 
   private func timedOut() {
@@ -260,6 +278,7 @@ final class PageAnswer {
   private func leave() {
     guard !isOver else { return }
     isOver = true
+    rest()
     stopWaiting()
     exchange.onClose = nil
   }

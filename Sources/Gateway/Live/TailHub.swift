@@ -49,6 +49,7 @@ final class TailHub {
   private var walking = Roster<TailReader>()
   /// Answers that are not live but read history too.
   var walkingAnswers = 0
+  private(set) lazy var pages = PageTurns(on: executor)
   private var isTicking = false
   private(set) var isDraining = false
 

@@ -53,7 +53,10 @@ final class Connection: ChannelInboundHandler {
   /// Bytes given to the channel, and how many of them had been sent when the clock was last looked at.
   private var queuedBytes = 0
   private var sentBytesSeen = 0
+  private var queuedBytesSeen = 0
   private var sentSeenTick: UInt64 = 0
+  /// This connection's part of the loop's `heldAnswerBytes`.
+  private var heldAnswerBytes = 0
 
   init(loop: LoopState) {
     self.loop = loop
@@ -170,6 +173,7 @@ final class Connection: ChannelInboundHandler {
 
   func channelWritabilityChanged(context: ChannelHandlerContext) {
     let isWritable = context.channel.isWritable
+    if isWritable { recountHeld() }
     setPaused(.output, !isWritable)
     guard isWritable, case .no = closing else { return }
     switch session {
@@ -206,6 +210,7 @@ final class Connection: ChannelInboundHandler {
   func channelInactive(context: ChannelHandlerContext) {
     closing = .closed
     outgoing = ByteBuffer()
+    holdAnswer(-heldAnswerBytes)
     let ended = session
     session = .gone
     switch ended {
@@ -263,7 +268,20 @@ final class Connection: ChannelInboundHandler {
   private func queueRaw(_ buffer: ByteBuffer) {
     queuedBytes += buffer.readableBytes
     loop.counters.bytesOut += buffer.readableBytes
+    if buffer.readableBytes > Self.smallBytes { holdAnswer(buffer.readableBytes) }
     context?.write(wrapOutboundOut(buffer), promise: nil)
+  }
+
+  /// Less than this is not worth counting while it waits: small answers are bounded by reading no more requests.
+  static let smallBytes = 16 << 10
+
+  private func holdAnswer(_ bytes: Int) {
+    heldAnswerBytes += bytes
+    loop.counters.heldAnswerBytes += bytes
+  }
+
+  private func recountHeld() {
+    if heldAnswerBytes > 0 { holdAnswer(channelUnsentBytes - heldAnswerBytes) }
   }
 
   func markDirty() {
@@ -284,6 +302,7 @@ final class Connection: ChannelInboundHandler {
     pushOutgoing()
     if let tls, let ciphertext = tls.takeOutgoing() { queueRaw(ciphertext) }
     context.flush()
+    recountHeld()
     if isFull, !paused.contains(.output) { markDirty() }
     if case .afterFlush = closing { finishClosing() }
   }
@@ -397,15 +416,21 @@ final class Connection: ChannelInboundHandler {
     wake(at: max(next, now + 1))
   }
 
-  /// Whether bytes wait and none has gone for the time limit.
+  /// Whether bytes wait and too few have gone within the time limit.
   private func isWriteStalled(_ now: UInt64) -> Bool {
+    recountHeld()
     let unsent = channelUnsentBytes
     let sent = queuedBytes - unsent
-    if unsent == 0 || sent != sentBytesSeen {
+    let time = loop.limits.writeStallTime
+    // What waited at the last look has all gone, or enough of it.
+    let moves =
+      sent >= queuedBytesSeen || sent - sentBytesSeen >= loop.limits.bytesWanted(within: time)
+    if unsent == 0 || moves {
       sentBytesSeen = sent
+      queuedBytesSeen = queuedBytes
       sentSeenTick = now
       return false
     }
-    return now - sentSeenTick >= loop.ticks(loop.limits.writeStallTime)
+    return now - sentSeenTick >= loop.ticks(time)
   }
 }

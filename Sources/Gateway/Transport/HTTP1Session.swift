@@ -9,17 +9,19 @@ final class HTTP1Session {
   /// Bytes not yet parsed: an incomplete line, or requests that wait for their turn.
   private var inbound = ByteBuffer()
   /// The exchanges without a finished answer, oldest first, linked by `next`.
-  private var first: HTTP1Exchange?
-  private var last: HTTP1Exchange?
+  private(set) var first: HTTP1Exchange?
+  private(set) var last: HTTP1Exchange?
   private var count = 0
+  /// Written for exchanges that are not the first.
+  var heldBytes = 0
   /// The one whose body is coming in: the last one, if any.
   private var receiving: HTTP1Exchange?
   private var bodyExpected = 0
   private var isProcessing = false
   /// No request of this connection will be read any more.
   private(set) var isInputOver = false
-  private var hasInputEnded = false
-  private var isDraining = false
+  private(set) var hasInputEnded = false
+  private(set) var isDraining = false
   /// When the phase that `due` looks at began, and what had come by then.
   private var phaseStart: UInt64
   private var bodyBytesSeen = 0
@@ -58,6 +60,7 @@ final class HTTP1Session {
       case .needsMore:
         inbound.moveReaderIndex(forwardBy: position)
         shrinkInbound()
+        if hasInputEnded { return cutOff() }
         armForPartial()
         updateReading()
         return
@@ -89,6 +92,9 @@ final class HTTP1Session {
 
   private var mayTakeMore: Bool {
     if receiving != nil { return true }
+    // Answers that nobody takes are waited for, or one read's requests could ask for any number of pages.
+    let bytesMax = loop.limits.unsentBytesMax
+    guard connection.mayWrite(upTo: bytesMax), heldBytes < bytesMax else { return false }
     guard let last else { return true }
     if count >= loop.limits.pipelinedMax || isDraining { return false }
     // Whether the next one may overlap is known once its head is; see `headComplete`.
@@ -191,14 +197,26 @@ final class HTTP1Session {
       return
     }
     exchange.phase = .handling
-    if mayOverlap(exchange) {
-      loop.handle(exchange)
+    if mayOverlap(exchange) { handle(exchange) } else { waiting = exchange }
+  }
+
+  private func handle(_ exchange: HTTP1Exchange) {
+    if let problem = loop.refusal(ofHolding: 0), loop.hooks.isBulk(exchange.request) {
+      refuse(exchange, problem)
     } else {
-      waiting = exchange
+      loop.handle(exchange)
     }
   }
 
+  /// Answers a request in its turn with a refusal, and goes on.
+  func refuse(_ exchange: HTTP1Exchange, _ problem: TransportProblem) {
+    loop.counters.requestsRefused += 1
+    let answer = loop.hooks.render(problem, exchange.requestID)
+    exchange.respond(answer.status, answer.headers, answer.body)
+  }
+
   /// RFC 9112 §9.3.2 lets safe requests overlap. Posts to one path may too: one handler takes them in their order.
+  /// Large reads do not: their answers would wait in memory for one another.
   private func mayOverlap(_ exchange: HTTP1Exchange) -> Bool {
     var earlier = first
     while let other = earlier, other !== exchange {
@@ -208,6 +226,7 @@ final class HTTP1Session {
           other.request.method == "POST" && exchange.request.method == "POST"
           && other.request.path == exchange.request.path
         if !bothSafe && !sameAppend { return false }
+        if loop.hooks.isBulk(exchange.request) || loop.hooks.isBulk(other.request) { return false }
       }
       earlier = other.next
     }
@@ -253,7 +272,7 @@ final class HTTP1Session {
   }
 
   /// Lets go of finished answers at the front, and sends what the next ones have held back.
-  private func advance() {
+  func advance() {
     while let exchange = first, exchange.phase == .finished, exchange !== receiving {
       first = exchange.next
       exchange.next = nil
@@ -268,18 +287,17 @@ final class HTTP1Session {
       }
       if let next = first {
         for buffer in next.held { connection.send(buffer) }
-        next.held = []
-        next.heldBytes = 0
+        dropHeld(next)
         if next.phase == .streaming, let onDrain = next.onDrain { connection.later(onDrain) }
       }
     }
     if let exchange = waiting, exchange === first {
       waiting = nil
-      loop.handle(exchange)
+      handle(exchange)
     }
     if first == nil {
       phaseStart = loop.tick
-      if hasInputEnded || (isDraining && !parser.isMidRequest) {
+      if (hasInputEnded && inbound.readableBytes == 0) || (isDraining && !parser.isMidRequest) {
         connection.closeAfterFlush()
         return
       }
@@ -291,119 +309,31 @@ final class HTTP1Session {
     connection.setPaused(.requests, !isInputOver && !mayTakeMore)
   }
 
-  // MARK: Output
-
-  private func output(of exchange: HTTP1Exchange, _ write: (inout ByteBuffer) -> Void) {
-    if exchange === first {
-      connection.write(write)
-    } else {
-      var buffer = ByteBuffer()
-      write(&buffer)
-      hold(exchange, buffer)
-    }
-  }
-
-  private func send(_ buffer: ByteBuffer, of exchange: HTTP1Exchange) {
-    if exchange === first { connection.send(buffer) } else { hold(exchange, buffer) }
-  }
-
-  private func hold(_ exchange: HTTP1Exchange, _ buffer: ByteBuffer) {
-    exchange.held.append(buffer)
-    exchange.heldBytes += buffer.readableBytes
-  }
-
-  func unsentBytes(of exchange: HTTP1Exchange) -> Int {
-    exchange.heldBytes + connection.unsentBytes
-  }
-
-  func respond(_ exchange: HTTP1Exchange, _ status: Int, _ headers: Headers, _ body: ByteBuffer?) {
-    let hasBody = status != 204 && status != 304 && status >= 200
-    let bodyBytes = body?.readableBytes ?? 0
-    let sent = hasBody && !exchange.isHEAD ? bodyBytes : 0
-    // Small bodies are copied behind their heads: one buffer, one write.
-    let isCopied = sent <= 16 << 10
-    writeHead(
-      exchange, status, headers, hasBody ? .length(bodyBytes) : .none,
-      bodyBytes: isCopied ? sent : 0, body: isCopied && sent > 0 ? body : nil)
-    if sent > 0, !isCopied { send(body!, of: exchange) }
-    exchange.bodyBytesSent = sent
-    complete(exchange)
-  }
-
-  private func writeHead(
-    _ exchange: HTTP1Exchange, _ status: Int, _ headers: Headers, _ framing: HTTP1AnswerFraming,
-    bodyBytes: Int = 0, body: ByteBuffer? = nil
-  ) {
-    exchange.status = status
-    if isDraining, exchange === last { exchange.closes = true }
-    let connection: HTTP1Connection =
-      if exchange.closes { .close } else if exchange.isHTTP10 { .keepAlive } else { .unsaid }
-    let requestID = exchange.clientRequestID
-    output(of: exchange) { buffer in
-      HTTP1Encoder.writeHead(
-        into: &buffer, status: status, headers: headers, framing: framing, connection: connection,
-        date: loop.dateLine, requestID: requestID, requestIDBits: exchange.requestIDBits,
-        bodyBytes: bodyBytes)
-      if let body { buffer.writeImmutableBuffer(body) }
-    }
-  }
-
-  func start(_ exchange: HTTP1Exchange, _ status: Int, _ headers: Headers) {
-    exchange.sendsBody = !exchange.isHEAD && status != 204 && status != 304
-    let hasLength = headers["content-length"] != nil
-    var framing = HTTP1AnswerFraming.none
-    if !hasLength, status != 204, status != 304 {
-      if exchange.isHTTP10 { exchange.closes = true } else { framing = .chunked }
-    }
-    if case .chunked = framing { exchange.isChunked = true }
-    exchange.isEventStream = headers["content-type"]?.hasPrefix("text/event-stream") ?? false
-    writeHead(exchange, status, headers, framing)
-    exchange.phase = .streaming
-    if exchange.isEventStream, hasInputEnded { connection.abort() }
-  }
-
-  func write(_ exchange: HTTP1Exchange, _ chunk: BodyChunk) {
-    if !exchange.sendsBody { return }
-    exchange.bodyBytesSent += chunk.bytes.readableBytes
-    send(exchange.isChunked ? chunk.chunked : chunk.bytes, of: exchange)
-  }
-
-  func finish(_ exchange: HTTP1Exchange) {
-    if exchange.isChunked, exchange.sendsBody { send(loop.lastChunk, of: exchange) }
-    complete(exchange)
-  }
-
-  /// Ends the connection behind what was written, without the last chunk.
-  func breakOff(_ exchange: HTTP1Exchange) {
-    // An answer that ends with the connection anyway can only be cut.
-    if !exchange.isChunked { return connection.abort() }
-    exchange.closes = true
-    complete(exchange)
-  }
-
-  private func complete(_ exchange: HTTP1Exchange) {
-    exchange.phase = .finished
-    exchange.session = nil
-    exchange.onClose = nil
-    exchange.onDrain = nil
-    release(exchange)
-    loop.log(exchange.request, exchange.status, exchange.bodyBytesSent, exchange.receivedAt) {
-      exchange.requestID
-    }
-    advance()
-  }
-
   // MARK: The connection's fate
 
   /// The peer took what was unsent.
   func drained() {
     if let exchange = first, exchange.phase == .streaming { exchange.onDrain?() }
+    if inbound.readableBytes > 0 || hasInputEnded { process() } else { updateReading() }
   }
 
   /// The peer will send no more, but may still read.
   func inputEnded() {
     hasInputEnded = true
+    if let exchange = first, exchange.phase == .streaming, exchange.isEventStream {
+      connection.abort()
+    } else if isInputOver {
+      cutOff()
+    } else {
+      // Requests that wait for their turn came before the end, and are still answered.
+      process()
+    }
+  }
+
+  /// All that came before the end of input has been read.
+  private func cutOff() {
     isInputOver = true
+    inbound = ByteBuffer()
     if let exchange = receiving {
       receiving = nil
       if !exchange.isAnsweredEarly {
@@ -417,12 +347,8 @@ final class HTTP1Session {
       advance()
       return
     }
-    guard let exchange = first else {
-      // The last answer may still be on its way to the socket.
-      connection.closeAfterFlush()
-      return
-    }
-    if exchange.phase == .streaming, exchange.isEventStream { connection.abort() }
+    // The last answer may still be on its way to the socket.
+    if first == nil { connection.closeAfterFlush() }
   }
 
   func drain() {
@@ -447,7 +373,7 @@ final class HTTP1Session {
       exchange = gone.next
       gone.next = nil
       gone.session = nil
-      gone.held = []
+      dropHeld(gone)
       release(gone)
       if gone.phase != .finished {
         lost = true
@@ -478,7 +404,7 @@ final class HTTP1Session {
     if let exchange = receiving, !isInputOver {
       let look = phaseStart + loop.ticks(limits.bodyStallTime)
       if now < look { return look }
-      if bodyBytesSeen - bodyBytesChecked < limits.bodyBytesWanted {
+      if bodyBytesSeen - bodyBytesChecked < limits.bytesWanted(within: limits.bodyStallTime) {
         if exchange.isAnsweredEarly {
           connection.abort()
         } else {

@@ -75,6 +75,11 @@ extension HTTP2Session {
   func respond(_ exchange: HTTP2Exchange, _ status: Int, _ headers: Headers, _ body: ByteBuffer?) {
     let mayHaveBody = status != 204 && status != 304 && status >= 200
     let bytes = mayHaveBody ? body?.readableBytes ?? 0 : 0
+    if bytes > Connection.smallBytes, loop.hooks.isBulk(exchange.request),
+      let problem = loop.refusal(ofHolding: bytes)
+    {
+      return refuse(exchange, problem)
+    }
     let sent = exchange.isHEAD ? 0 : bytes
     if sent > 0 { exchange.append(body!) }
     exchange.isLast = true

@@ -13,6 +13,7 @@ final class HTTP2Exchange: Exchange {
   private(set) var request: RequestHead
   var body = ByteBuffer()
   let eventLoop: any EventLoop
+  private unowned let loop: LoopState
   var phase = Phase.receiving
   /// Nil once the stream is closed.
   var session: HTTP2Session?
@@ -46,8 +47,9 @@ final class HTTP2Exchange: Exchange {
   var bodyBytesSent = 0
   var sendsBody = true
   var bytesTaken = 0
-  var bytesTakenSeen = 0
-  var takenSeenTick: UInt64 = 0
+  private var bytesTakenSeen = 0
+  private var bytesGivenSeen = 0
+  private(set) var takenSeenTick: UInt64 = 0
 
   var onDrain: (() -> Void)?
   var onClose: (() -> Void)?
@@ -61,6 +63,7 @@ final class HTTP2Exchange: Exchange {
     self.session = session
     self.requestIDBits = requestIDBits
     self.receivedAt = receivedAt
+    loop = session.loop
     eventLoop = session.loop.eventLoop
     isHEAD = request.method == "HEAD"
     bodyCheckedTick = session.loop.tick
@@ -113,7 +116,24 @@ final class HTTP2Exchange: Exchange {
 
   func append(_ piece: ByteBuffer) {
     pieces.append(piece)
-    pendingBytes += piece.readableBytes
+    hold(piece.readableBytes)
+  }
+
+  private func hold(_ bytes: Int) {
+    pendingBytes += bytes
+    loop.counters.heldAnswerBytes += bytes
+  }
+
+  /// Whether all that waited at the last look has gone, or `wanted` bytes of it.
+  func hasMoved(by wanted: Int) -> Bool {
+    (bytesTaken > bytesTakenSeen && bytesTaken >= bytesGivenSeen)
+      || bytesTaken - bytesTakenSeen >= wanted
+  }
+
+  func noteMoved(at tick: UInt64) {
+    bytesTakenSeen = bytesTaken
+    bytesGivenSeen = bytesTaken + pendingBytes
+    takenSeenTick = tick
   }
 
   /// Moves `count` bytes to `buffer`.
@@ -129,7 +149,7 @@ final class HTTP2Exchange: Exchange {
         piecesTaken += 1
       }
     }
-    pendingBytes -= count
+    hold(-count)
     bytesTaken += count
     if piecesTaken == pieces.count {
       pieces.removeAll(keepingCapacity: pieces.count <= 4)
@@ -143,6 +163,6 @@ final class HTTP2Exchange: Exchange {
   func dropPieces() {
     pieces = []
     piecesTaken = 0
-    pendingBytes = 0
+    hold(-pendingBytes)
   }
 }

@@ -191,7 +191,11 @@ final class HTTP2Session {
     exchange.isRequestComplete = true
     if exchange.isAnsweredEarly || exchange.phase != .receiving { return }
     exchange.phase = .handling
-    loop.handle(exchange)
+    if let problem = loop.refusal(ofHolding: 0), loop.hooks.isBulk(exchange.request) {
+      refuse(exchange, problem)
+    } else {
+      loop.handle(exchange)
+    }
   }
 
   func refuse(_ exchange: HTTP2Exchange, _ problem: TransportProblem) {
@@ -253,11 +257,11 @@ final class HTTP2Session {
   /// Copies one DATA frame behind what the connection will send.
   func sendData(_ stream: Int32, header: UnsafeRawBufferPointer, count: Int) -> Int32 {
     if !connection.mayWrite(upTo: Self.pumpBytesMax) { return NGHTTP2_ERR_WOULDBLOCK.rawValue }
+    // An answer may break off between a frame's promise and its turn; nghttp2 then resets the stream.
+    let pending = streams[stream]?.pendingBytes ?? 0
+    if count > pending { return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue }
     connection.append(header)
-    guard let exchange = streams[stream] else {
-      precondition(count == 0, "data of a stream that is gone")
-      return 0
-    }
+    guard let exchange = streams[stream] else { return 0 }
     if count > 0 { connection.append { exchange.take(count, into: &$0) } }
     if exchange.owesDrain, exchange.pendingBytes < loop.limits.unsentBytesMax / 4 {
       exchange.owesDrain = false
@@ -287,9 +291,15 @@ final class HTTP2Session {
 
   func drained() { connection.markDirty() }
 
+  /// As on HTTP/1.1, what was asked in full is still answered; but the reader of a live stream is gone.
   func inputEnded() {
-    isOver = true
-    connection.abort()
+    let isAnswerable = streams.values.allSatisfy { $0.isRequestComplete && $0.phase != .streaming }
+    if isOver || streams.isEmpty || !isAnswerable {
+      isOver = true
+      connection.abort()
+    } else if drainStage < 2 {
+      finishDraining()
+    }
   }
 
   /// RFC 9113 §6.8: first a notice, then, a round trip later, the last stream that will be answered.
@@ -360,7 +370,9 @@ final class HTTP2Session {
     if !exchange.isRequestComplete, exchange.unconsumedBytes == 0 {
       let interval = loop.ticks(limits.bodyStallTime)
       if now >= exchange.bodyCheckedTick + interval {
-        if exchange.bodyBytesSeen - exchange.bodyBytesChecked < limits.bodyBytesWanted {
+        if exchange.bodyBytesSeen - exchange.bodyBytesChecked
+          < limits.bytesWanted(within: limits.bodyStallTime)
+        {
           if exchange.phase == .receiving, !exchange.isAnsweredEarly {
             refuse(exchange, .bodyTimeout(after: limits.bodyStallTime))
           } else {
@@ -373,15 +385,13 @@ final class HTTP2Session {
       next = exchange.bodyCheckedTick + interval
     }
     if exchange.pendingBytes > 0 || exchange.isLast {
-      if exchange.bytesTaken != exchange.bytesTakenSeen {
-        exchange.bytesTakenSeen = exchange.bytesTaken
-        exchange.takenSeenTick = now
-      }
+      let wanted = limits.bytesWanted(within: limits.writeStallTime)
+      if exchange.hasMoved(by: wanted) { exchange.noteMoved(at: now) }
       let end = exchange.takenSeenTick + loop.ticks(limits.writeStallTime)
       if now >= end { reset(exchange) }
       next = min(next, max(end, now + 1))
     } else {
-      exchange.takenSeenTick = now
+      exchange.noteMoved(at: now)
       next = min(next, now + loop.ticks(limits.writeStallTime))
     }
     return next

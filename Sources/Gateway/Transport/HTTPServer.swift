@@ -25,6 +25,8 @@ public final class HTTPServer: Sendable {
       @Sendable (RequestHead, _ contentLength: Int?, _ requestID: () -> String) -> Answer? = {
         _, _, _ in nil
       }
+    /// Whether an answer may be large, so that the request is refused while too much is unsent.
+    public var isBulk: @Sendable (RequestHead) -> Bool = { $0.method == "GET" }
     /// Makes the answer to what never reaches a handler.
     public var render: @Sendable (TransportProblem, _ requestID: String) -> Answer = {
       Problem($0).answer(requestID: $1)
@@ -72,7 +74,7 @@ public final class HTTPServer: Sendable {
   ) async throws -> HTTPServer {
     let certificates = try configuration.tls.map { try TLSCertificates($0) }
     let hooks = TransportHooks(
-      admit: configuration.admit, render: configuration.render,
+      admit: configuration.admit, isBulk: configuration.isBulk, render: configuration.render,
       accessLog: configuration.accessLog)
     let eventLoops = Array(group.makeIterator())
     let totals = TransportTotals(loops: eventLoops.count)
@@ -84,6 +86,7 @@ public final class HTTPServer: Sendable {
           eventLoop: eventLoop, index: index, totals: totals, limits: limits, hooks: hooks,
           certificates: certificates, logger: configuration.logger,
           heldBodyBytesMax: max(limits.heldBodyBytesMax / eventLoops.count, limits.bodyBytesMax),
+          heldAnswerBytesMax: limits.heldAnswerBytesMax / eventLoops.count,
           requestIDSeed: randomSeed(), handle: handlers(eventLoop))
         state.startTicking()
         return NIOLoopBound(state, eventLoop: eventLoop)

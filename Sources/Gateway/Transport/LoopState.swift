@@ -20,6 +20,7 @@ public struct AccessRecord: Sendable {
 /// What the transport asks of those who use it; shared by all loops.
 struct TransportHooks: Sendable {
   var admit: @Sendable (RequestHead, Int?, () -> String) -> Answer?
+  var isBulk: @Sendable (RequestHead) -> Bool
   var render: @Sendable (TransportProblem, String) -> Answer
   var accessLog: (@Sendable (AccessRecord) -> Void)?
 }
@@ -58,6 +59,8 @@ final class LoopState {
   static let refusedOpenMax = 256
   /// The budget of body bytes of this loop alone.
   let heldBodyBytesMax: Int
+  /// And of answers that wait.
+  let heldAnswerBytesMax: Int
   var counters = TransportCounters()
   private(set) var isDraining = false
   /// `date: …` and CRLF.
@@ -83,7 +86,7 @@ final class LoopState {
   init(
     eventLoop: any EventLoop, index: Int, totals: TransportTotals, limits: TransportLimits,
     hooks: TransportHooks, certificates: TLSCertificates?, logger: Logger, heldBodyBytesMax: Int,
-    requestIDSeed: UInt64, handle: @escaping (any Exchange) -> Void
+    heldAnswerBytesMax: Int, requestIDSeed: UInt64, handle: @escaping (any Exchange) -> Void
   ) {
     self.eventLoop = eventLoop
     self.index = index
@@ -93,6 +96,7 @@ final class LoopState {
     self.certificates = certificates
     self.logger = logger
     self.heldBodyBytesMax = heldBodyBytesMax
+    self.heldAnswerBytesMax = heldAnswerBytesMax
     self.handle = handle
     requestIDs = Random(seed: requestIDSeed)
     dateText = DateText.text(secondsSince1970: DateText.now())
@@ -101,6 +105,12 @@ final class LoopState {
   }
 
   func nextRequestID() -> UInt64 { requestIDs.next() }
+
+  /// Why `bytes` more of untaken answers are too many; nil if they are not.
+  func refusal(ofHolding bytes: Int) -> TransportProblem? {
+    guard counters.heldAnswerBytes + bytes > heldAnswerBytesMax else { return nil }
+    return .tooManyAnswers(bytesMax: heldAnswerBytesMax)
+  }
 
   // MARK: Connections
 
@@ -176,9 +186,9 @@ final class LoopState {
 
   // MARK: Time
 
-  /// Ticks that `duration` takes, at least one.
+  /// Ticks within which `duration` has passed for certain: the first may come at once.
   func ticks(_ duration: Duration) -> UInt64 {
-    UInt64(max(1, (duration.nanoseconds + tickNanoseconds - 1) / tickNanoseconds))
+    UInt64(max(1, (duration.nanoseconds + tickNanoseconds - 1) / tickNanoseconds)) + 1
   }
 
   var tick: UInt64 { wheel.now }

@@ -17,12 +17,15 @@ public struct TLSConfiguration: Sendable, Equatable {
 
 public enum TLSError: Error, Equatable, CustomStringConvertible {
   case certificate(file: String, reason: String)
+  /// Expired, or not valid yet.
+  case notInForce(file: String, reason: String)
   case key(file: String, reason: String)
   case clientAuthority(file: String, reason: String)
 
   public var description: String {
     switch self {
     case .certificate(let file, let reason): "cannot use the certificate \(file): \(reason)"
+    case .notInForce(let file, let reason): "the certificate \(file) \(reason)"
     case .key(let file, let reason): "cannot use the private key \(file): \(reason)"
     case .clientAuthority(let file, let reason):
       "cannot use the client authorities \(file): \(reason)"

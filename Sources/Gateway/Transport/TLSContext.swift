@@ -33,6 +33,9 @@ final class TLSContext: @unchecked Sendable {
     guard SSL_CTX_use_certificate_chain_file(context, configuration.certificateFile) == 1 else {
       throw .certificate(file: configuration.certificateFile, reason: Self.lastError())
     }
+    try checkDates(configuration)
+    // Without this OpenSSL would ask the terminal for a passphrase, and wait.
+    SSL_CTX_set_default_passwd_cb(context) { _, _, _, _ in -1 }
     guard SSL_CTX_use_PrivateKey_file(context, configuration.keyFile, SSL_FILETYPE_PEM) == 1,
       SSL_CTX_check_private_key(context) == 1
     else { throw .key(file: configuration.keyFile, reason: Self.lastError()) }
@@ -44,13 +47,38 @@ final class TLSContext: @unchecked Sendable {
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nil)
   }
 
-  /// RFC 7301: h2 before http/1.1; a client that offers neither is refused.
+  /// No client would take a certificate out of its time: better said at start than found out by them.
+  private func checkDates(_ configuration: TLSConfiguration) throws(TLSError) {
+    guard let certificate = SSL_CTX_get0_certificate(context) else {
+      preconditionFailure("a context has the certificate that it was given")
+    }
+    // Zero means that a date cannot be read, which OpenSSL has refused before.
+    if X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0 {
+      throw .notInForce(
+        file: configuration.certificateFile,
+        reason: "expired on \(Self.day(X509_get0_notAfter(certificate)))")
+    }
+    if X509_cmp_current_time(X509_get0_notBefore(certificate)) > 0 {
+      throw .notInForce(
+        file: configuration.certificateFile,
+        reason: "is not valid before \(Self.day(X509_get0_notBefore(certificate)))")
+    }
+  }
+
+  private static func day(_ time: UnsafePointer<ASN1_TIME>?) -> String {
+    var parts = tm()
+    guard ASN1_TIME_to_tm(time, &parts) == 1 else { return "an unknown day" }
+    func padded(_ number: Int32) -> String { number < 10 ? "0\(number)" : "\(number)" }
+    return "\(parts.tm_year + 1900)-\(padded(parts.tm_mon + 1))-\(padded(parts.tm_mday))"
+  }
+
+  /// RFC 7301: h2 before http/1.1 before http/1.0; a client that offers none of them is refused.
   private static let selectProtocol:
     @convention(c) (
       OpaquePointer?, UnsafeMutablePointer<UnsafePointer<UInt8>?>?, UnsafeMutablePointer<UInt8>?,
       UnsafePointer<UInt8>?, UInt32, UnsafeMutableRawPointer?
     ) -> Int32 = { _, chosen, chosenBytes, offered, offeredBytes, _ in
-      let ours: StaticString = "\u{02}h2\u{08}http/1.1"
+      let ours: StaticString = "\u{02}h2\u{08}http/1.1\u{08}http/1.0"
       var selected: UnsafeMutablePointer<UInt8>?
       let result = SSL_select_next_proto(
         &selected, chosenBytes, ours.utf8Start, UInt32(ours.utf8CodeUnitCount), offered,

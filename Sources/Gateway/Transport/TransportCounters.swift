@@ -18,6 +18,8 @@ public struct TransportCounters: Sendable, Equatable {
   public var tlsHandshakesFailed = 0
   /// Bytes of bodies being received or not yet answered.
   public var heldBodyBytes = 0
+  /// Bytes of large answers that peers have not taken.
+  public var heldAnswerBytes = 0
 
   public init() {}
 
@@ -34,5 +36,6 @@ public struct TransportCounters: Sendable, Equatable {
     sum.connectionsBroken += other.connectionsBroken
     sum.tlsHandshakesFailed += other.tlsHandshakesFailed
     sum.heldBodyBytes += other.heldBodyBytes
+    sum.heldAnswerBytes += other.heldAnswerBytes
   }
 }

@@ -14,6 +14,8 @@ public struct TransportLimits: Sendable, Equatable {
   public var bodyBytesMax = 4 << 20
   /// Bytes of bodies being received or not yet answered, over all loops; 503 above it.
   public var heldBodyBytesMax = 512 << 20
+  /// Bytes of large answers that peers have not taken, over all loops; reads of records are 429 above it.
+  public var heldAnswerBytesMax = 512 << 20
   /// Unsent bytes above which a connection is not read; `onDrain` comes below a quarter of it.
   public var unsentBytesMax = 256 << 10
   /// Requests of one HTTP/1.1 connection that wait for their answers.
@@ -22,12 +24,13 @@ public struct TransportLimits: Sendable, Equatable {
   public var concurrentStreamsMax = 256
   /// From the first byte of a head to its last: 408 after it (slow headers).
   public var headTime = Duration.seconds(10)
-  /// A body is looked at this often, and must have grown by `bodyBytesPerSecondMin` since.
+  /// A body is looked at this often, and must have grown by `bytesPerSecondMin` since (slow bodies).
   public var bodyStallTime = Duration.seconds(30)
-  public var bodyBytesPerSecondMin = 64
+  /// What bodies must come at and answers must be taken at: less keeps memory busy for nothing.
+  public var bytesPerSecondMin = 64
   /// A connection without a request is closed after it.
   public var idleTime = Duration.seconds(75)
-  /// Unsent bytes of which the peer took none for so long end the connection.
+  /// Unsent bytes of which the peer took too few in so long end the connection (slow readers).
   public var writeStallTime = Duration.seconds(30)
   /// How long the peer may go on sending after an answer that closes, so that it can read that answer.
   public var lingerTime = Duration.seconds(5)
@@ -36,8 +39,8 @@ public struct TransportLimits: Sendable, Equatable {
 
   public init() {}
 
-  /// What a body must grow by within `bodyStallTime`.
-  var bodyBytesWanted: Int {
-    max(1, Int(bodyStallTime / .seconds(1) * Double(bodyBytesPerSecondMin)))
+  /// What must have moved within `time`.
+  func bytesWanted(within time: Duration) -> Int {
+    max(1, Int(time / .seconds(1) * Double(bytesPerSecondMin)))
   }
 }

@@ -57,5 +57,6 @@ public enum TransportProblem: Error, Sendable, Equatable {
   case bodyTimeout(after: Duration)
   case tooManyConnections(countMax: Int)
   case tooManyBodies(bytesMax: Int)
+  case tooManyAnswers(bytesMax: Int)
   case plainTextOnTLSPort
 }

@@ -27,6 +27,10 @@ struct Configuration: Sendable, Equatable {
   var corsOrigins: [String] = []
 
   var heartbeat = Duration.seconds(15)
+  var headTimeout = Duration.seconds(10)
+  var bodyTimeout = Duration.seconds(30)
+  var writeTimeout = Duration.seconds(30)
+  var idleTimeout = Duration.seconds(75)
   var stopTimeout = Duration.seconds(25)
   var logLevel = Logger.Level.info
   var logFormat = LogFormat.human

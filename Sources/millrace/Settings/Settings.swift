@@ -52,6 +52,18 @@ extension Setting {
       "heartbeat", "Silence on a live stream after which a sign of life is sent.", \.heartbeat,
       in: .milliseconds(100) ... .seconds(3600)),
     .duration(
+      "head-timeout", "How long a request's head, or a TLS handshake, may take.", \.headTimeout,
+      in: .seconds(1) ... .seconds(3600)),
+    .duration(
+      "body-timeout", "A request's body must grow by 64 bytes a second over this time.",
+      \.bodyTimeout, in: .seconds(1) ... .seconds(3600)),
+    .duration(
+      "write-timeout", "An answer must be taken at 64 bytes a second over this time.",
+      \.writeTimeout, in: .seconds(1) ... .seconds(3600)),
+    .duration(
+      "idle-timeout", "How long a connection may stay without a request.", \.idleTimeout,
+      in: .seconds(1) ... .seconds(86_400)),
+    .duration(
       "stop-timeout", "After SIGTERM, how long requests in flight may take to finish.",
       \.stopTimeout, in: .zero ... .seconds(3600)),
     .choice("log-level", "How much to log.", \.logLevel),

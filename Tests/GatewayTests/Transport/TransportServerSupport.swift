@@ -58,6 +58,12 @@ let testHandlers: HTTPServer.HandlerFactory = { eventLoop in
       exchange.start(200, Headers([("content-type", "application/x-ndjson")]))
       for index in 0..<count { exchange.write(BodyChunk { $0.writeString("{\"n\":\(index)}\n") }) }
       exchange.finish()
+    case "/breaks":
+      // More than a connection takes at once, broken off while the rest waits for its turn.
+      exchange.start(200, Headers())
+      for _ in 0..<32 { exchange.write(BodyChunk { $0.writeRepeatingByte(98, count: 64 << 10) }) }
+      nonisolated(unsafe) let exchange = exchange
+      eventLoop.scheduleTask(in: .milliseconds(50)) { exchange.abort() }
     case "/flood": Flood(exchange, bytes: Int(request.query!)!).pump()
     case "/events": exchange.start(200, Headers([("content-type", "text/event-stream")]))
     case "/silence": break
