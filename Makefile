@@ -4,6 +4,7 @@ SHELL := /bin/bash
 LISTEN ?= 127.0.0.1:8420
 DATA ?= ./data
 SEED ?= 42
+FUZZ_SECONDS ?= 600
 # Debug builds check at run time that no two accesses to a variable overlap; in a release that is a tenth of an append.
 RELEASE := swift build -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=unchecked
 MILLRACE := .build/release/millrace
@@ -43,8 +44,8 @@ api: deps-test build ## openapi.yaml against the code and the running server
 api-long: deps-test build ## the same with requests that were not sent before, for ten minutes
 	.venv/bin/python scripts/contract.py --seconds 600
 
-fuzz: deps-test ## the fuzzers, for long
-	scripts/fuzz.sh long
+fuzz: deps ## the fuzzers, FUZZ_SECONDS=600 for each target
+	fuzz/run.sh $(FUZZ_SECONDS)
 
 bench: deps ## ours beside the peers': see docs/performance.md
 	bench/run.sh all

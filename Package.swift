@@ -18,6 +18,7 @@ let package = Package(
     .executable(name: "millrace", targets: ["millrace"]),
     // For the packages under fuzz/ and bench/.
     .library(name: "Wire", targets: ["Wire"]),
+    .library(name: "Gateway", targets: ["Gateway"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),

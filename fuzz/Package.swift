@@ -4,12 +4,21 @@ import PackageDescription
 
 let package = Package(
   name: "millrace-fuzz",
-  dependencies: [.package(name: "millrace", path: "..")],
+  dependencies: [
+    .package(name: "millrace", path: ".."),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+  ],
   targets: [
     .target(name: "CFuzzer", linkerSettings: [.linkedLibrary("jansson")]),
     .executableTarget(
       name: "Fuzz",
-      dependencies: ["CFuzzer", .product(name: "Wire", package: "millrace")],
+      dependencies: [
+        "CFuzzer", .product(name: "Gateway", package: "millrace"),
+        .product(name: "Wire", package: "millrace"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOEmbedded", package: "swift-nio"),
+      ],
       swiftSettings: [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]),
   ]
 )

@@ -23,7 +23,7 @@ stage() {
 }
 
 only=("$@")
-all=(fmt tidy swift build api acceptance docs)
+all=(fmt tidy swift build api acceptance docs fuzz)
 for name in "${only[@]}"; do
   [[ " ${all[*]} " == *" $name "* ]] || { echo "no stage $name; there are: ${all[*]}" >&2; exit 64; }
 done
@@ -37,6 +37,8 @@ stage api " (passed|failed|error)|^contract: [^s]" sh -c \
   "$python -m pytest -q Tests/AcceptanceTests -k openapi && $python scripts/contract.py --seed 1 --seconds 75"
 stage acceptance " (passed|failed|error)" $python -m pytest -q Tests/AcceptanceTests -k "not openapi"
 stage docs "^doc-test:" $python scripts/doc-test.py README.md docs
+# Seven targets of eight seconds; `make fuzz` takes its time.
+stage fuzz "^(== [a-z0-9]+: |Done )" fuzz/run.sh 8
 
 echo
 echo "== closing lines"

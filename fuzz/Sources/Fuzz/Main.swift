@@ -11,6 +11,8 @@ let targets: [(name: String, run: Target)] = [
   ("frame", { fuzzFrame(lend($0, $1)) }),
   ("cursor", { fuzzCursor(lend($0, $1)) }),
   ("text", { fuzzText(lend($0, $1)) }),
+  ("http1", { fuzzHTTP1(lend($0, $1)) }),
+  ("http2", { fuzzHTTP2(lend($0, $1)) }),
 ]
 
 func lend(_ bytes: UnsafePointer<UInt8>?, _ count: Int) -> UnsafeRawBufferPointer {
