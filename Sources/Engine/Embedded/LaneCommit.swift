@@ -9,7 +9,8 @@ extension Lane {
     var shards: [ShardLog]
     var bytes: Int
     var start: WALAddress
-    var file: Int
+    /// Of the file it goes to: files come and go while it is on its way, so their places in the list move.
+    var slot: Int
   }
 
   /// How a commit went, as the committer tells it.
@@ -45,7 +46,8 @@ extension Lane {
       frameCount: frames.count, lane: parts.number)
     flight = Flight(
       frames: frames, shards: shards, bytes: bytes,
-      start: WALAddress(generation: header.generation, position: position), file: file)
+      start: WALAddress(generation: header.generation, position: position),
+      slot: log.files[file].slot)
     let (handle, salt, time) = (log.files[file].handle, parts.salt, parts.time)
     let lane = confined
     parts.committer.execute {
@@ -129,9 +131,7 @@ extension Lane {
     counters.commits.add(1)
     counters.frames.add(flight.frames.count)
     counters.bytes.add(flight.bytes)
-    log.nextSequence += 1
-    log.files[flight.file].position += group.readableBytes
-    log.files[flight.file].commits += 1
+    log.committed(bytes: group.readableBytes, slot: flight.slot)
     counters.logBytesInUse.set(log.bytesInUse)
     cache.insert(group, at: flight.start)
     counters.cachedBytes.set(cache.byteCount)

@@ -66,6 +66,16 @@ struct LaneLog {
     free != nil || active.map { files[$0].position + bytes <= fileBytes } ?? false
   }
 
+  /// The group that was written to the file in this slot is durable.
+  mutating func committed(bytes: Int, slot: Int) {
+    guard let index = files.firstIndex(where: { $0.slot == slot }) else {
+      preconditionFailure("log file \(slot) was removed while a group was written to it")
+    }
+    nextSequence += 1
+    files[index].position += bytes
+    files[index].commits += 1
+  }
+
   private mutating func begin(_ index: Int) {
     files[index].generation = nextGeneration
     files[index].position = 0
