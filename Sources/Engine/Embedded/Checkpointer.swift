@@ -8,6 +8,8 @@ struct CheckpointPlan: Sendable {
     var row: ShardCheckpoint
     /// The segment to go on with, if there is one.
     var open: SegmentCheckpoint?
+    /// Trimmed already: only their stamps are kept. They lie before the entries.
+    var trimmed: [FrameEntry]
     var entries: [FrameEntry]
     var removed: [SegmentCheckpoint]
     var segmentBytesMax: Int
@@ -138,7 +140,9 @@ final class Checkpointer: Sendable {
     _ unsynced: inout Unsynced
   ) throws {
     var written: [SegmentCheckpoint] = []
-    var isStamped = false
+    let trimmed = try plan.log.stamps(shard.trimmed)
+    outcome.change.stamps += trimmed.map { (shard.row.shard, $0) }
+    var isStamped = !trimmed.isEmpty
     var open = shard.open
     var rest = shard.entries[...]
     while let first = rest.first {

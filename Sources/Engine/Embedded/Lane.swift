@@ -112,7 +112,7 @@ final class Lane {
   private func recall(
     _ shard: ShardLog, _ reply: @escaping @Sendable (Result<ShardRecovery, LogError>) -> Void
   ) {
-    let stamped = (shard.flushing + shard.recent).filter { $0.marks.contains(.stamped) }
+    let stamped = shard.stamped
     let summary = shard.summary
     let lastTimestamp = shard.lastTimestamp
     guard shard.hasStoredStamps || !stamped.isEmpty else {

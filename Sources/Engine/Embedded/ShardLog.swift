@@ -48,6 +48,10 @@ final class ShardLog {
   var flushing: [FrameEntry] = []
   /// Frames for the next checkpoint; they follow the flushing ones.
   var recent: [FrameEntry] = []
+  /// Stamped frames that were trimmed before a checkpoint: their records are gone, yet a repetition must be told. Those
+  /// of the running checkpoint lie before the flushing frames, the others before the recent ones.
+  private var trimmedFlushing: [FrameEntry] = []
+  private var trimmed: [FrameEntry] = []
   private(set) var segmentBytes: Int
   private(set) var flushingBytes = 0
   private(set) var recentBytes = 0
@@ -98,6 +102,11 @@ final class ShardLog {
   /// Bytes of frames kept.
   var bytes: Int { segmentBytes + flushingBytes + recentBytes }
 
+  /// Frames with a stamp that no checkpoint has stored, in offset order.
+  var stamped: [FrameEntry] {
+    (trimmedFlushing + flushing + trimmed + recent).filter { $0.marks.contains(.stamped) }
+  }
+
   var summary: ShardSummary { ShardSummary(earliest: earliest, tail: tail, bytes: bytes) }
 
   var row: ShardCheckpoint {
@@ -119,7 +128,7 @@ final class ShardLog {
     guard before > earliest else { return }
     earliest = before
     doomTrimmedSegments()
-    dropTrimmedEntries(&recent, &recentBytes, end: tail)
+    dropTrimmedEntries()
   }
 
   /// Forgets what was queued behind the durable tail.
@@ -136,9 +145,11 @@ final class ShardLog {
     precondition(flushing.isEmpty, "shard \(id): one checkpoint at a time")
     swap(&flushing, &recent)
     swap(&flushingBytes, &recentBytes)
+    swap(&trimmedFlushing, &trimmed)
     let limits = segmentLimits(options)
     return CheckpointPlan.Shard(
-      row: row, open: segments.last, entries: flushing, removed: doomed,
+      row: row, open: segments.last, trimmed: trimmedFlushing, entries: flushing,
+      removed: doomed,
       segmentBytesMax: limits.bytes, segmentMillisecondsMax: limits.milliseconds)
   }
 
@@ -146,6 +157,7 @@ final class ShardLog {
   func endFlush(written: [SegmentCheckpoint], removed: [SegmentCheckpoint]) {
     flushing = []
     flushingBytes = 0
+    trimmedFlushing = []
     doomed.removeAll { old in removed.contains { $0.baseOffset == old.baseOffset } }
     for segment in written {
       // A trim may have doomed the segment that this checkpoint was adding live records to.
@@ -165,7 +177,11 @@ final class ShardLog {
     recentBytes += flushingBytes
     flushing = []
     flushingBytes = 0
-    dropTrimmedEntries(&recent, &recentBytes, end: tail)
+    let later = trimmed
+    trimmed = trimmedFlushing
+    trimmedFlushing = []
+    dropTrimmedEntries()
+    trimmed += later
   }
 
   private func doomTrimmedSegments() {
@@ -177,15 +193,17 @@ final class ShardLog {
   }
 
   /// An entry ends where the next begins.
-  private func dropTrimmedEntries(_ entries: inout [FrameEntry], _ bytes: inout Int, end: Offset) {
+  /// Drops the recent frames below `earliest`, all but what a repetition is told by.
+  private func dropTrimmedEntries() {
     var count = 0
-    while count < entries.count {
-      let entryEnd = count + 1 < entries.count ? entries[count + 1].base : end
+    while count < recent.count {
+      let entryEnd = count + 1 < recent.count ? recent[count + 1].base : tail
       guard entryEnd <= earliest else { break }
-      bytes -= Int(entries[count].byteCount)
+      recentBytes -= Int(recent[count].byteCount)
+      if recent[count].marks.contains(.stamped) { trimmed.append(recent[count]) }
       count += 1
     }
-    if count > 0 { entries.removeFirst(count) }
+    if count > 0 { recent.removeFirst(count) }
   }
 
   // MARK: Retention
