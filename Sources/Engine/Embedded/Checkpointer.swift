@@ -115,7 +115,7 @@ final class Checkpointer: Sendable {
         try disk.syncAll()
       } else {
         for file in unsynced.files ?? [] { try file.sync() }
-        for directory in unsynced.directories { try disk.syncDirectory(directory) }
+        for directory in unsynced.directories { try syncDirectory(directory) }
       }
       outcome.freeBytes = try disk.freeBytes()
     } catch let error as LogError {
@@ -130,6 +130,15 @@ final class Checkpointer: Sendable {
 
   private func remove(_ segment: SegmentCheckpoint, _ unsynced: inout Unsynced) throws(DiskError) {
     // A crash may have come between the removal and its record: not there is fine, and so is the directory.
+  /// Of a shard that was removed before it had a segment, there may be no directory, nor one above it.
+  private func syncDirectory(_ path: String) throws(DiskError) {
+    do {
+      try disk.syncDirectory(path)
+    } catch {
+      guard error.kind == .notFound else { throw error }
+    }
+  }
+
     try disk.remove(SegmentFiles.records(segment.shard, segment.baseOffset))
     try disk.remove(SegmentFiles.index(segment.shard, segment.baseOffset))
     unsynced.note(SegmentFiles.directory(segment.shard))
