@@ -99,9 +99,11 @@ final class Checkpointer: Sendable {
       change: CheckpointChange(), written: [], stamped: [], freeBytes: .max)
     let touched = plan.shards.count { !$0.entries.isEmpty || !$0.removed.isEmpty }
     let syncsAll = touched + plan.removedShards.count > options.syncsEachMax
+    var witness: (any DiskWitness)?
     var unsynced = Unsynced(files: syncsAll ? nil : [])
     defer { for file in unsynced.files ?? [] { file.close() } }
     do {
+      if syncsAll { witness = try disk.witness() }
       // Removals first: on a disk that is full to the last byte they make the room that the rest needs.
       for shard in plan.shards {
         for segment in shard.removed { try remove(segment, &unsynced) }
@@ -112,7 +114,7 @@ final class Checkpointer: Sendable {
       }
       for shard in plan.shards { try write(shard, plan, &outcome, &unsynced) }
       if syncsAll {
-        try disk.syncAll()
+        try witness!.syncAll()
       } else {
         for file in unsynced.files ?? [] { try file.sync() }
         for directory in unsynced.directories { try syncDirectory(directory) }
@@ -128,8 +130,6 @@ final class Checkpointer: Sendable {
     return outcome
   }
 
-  private func remove(_ segment: SegmentCheckpoint, _ unsynced: inout Unsynced) throws(DiskError) {
-    // A crash may have come between the removal and its record: not there is fine, and so is the directory.
   /// Of a shard that was removed before it had a segment, there may be no directory, nor one above it.
   private func syncDirectory(_ path: String) throws(DiskError) {
     do {
@@ -139,6 +139,8 @@ final class Checkpointer: Sendable {
     }
   }
 
+  private func remove(_ segment: SegmentCheckpoint, _ unsynced: inout Unsynced) throws(DiskError) {
+    // A crash may have come between the removal and its record: not there is fine, and so is the directory.
     try disk.remove(SegmentFiles.records(segment.shard, segment.baseOffset))
     try disk.remove(SegmentFiles.index(segment.shard, segment.baseOffset))
     unsynced.note(SegmentFiles.directory(segment.shard))

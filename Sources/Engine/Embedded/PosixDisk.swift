@@ -195,9 +195,8 @@ public final class PosixDisk: Disk {
     guard fsync(descriptor) == 0 else { throw DiskError("fsync", path, errno) }
   }
 
-  public func syncAll() throws(DiskError) {
-    let root = root
-    _ = try call("syncfs", ".") { millrace_syncfs(root) }
+  public func witness() throws(DiskError) -> any DiskWitness {
+    PosixWitness(descriptor: try Self.openDirectory("", below: root))
   }
 
   public func freeBytes() throws(DiskError) -> Int {
@@ -298,6 +297,20 @@ private final class PosixFile: DiskFile {
   }
 
   func close() { _ = Glibc.close(descriptor) }
+}
+
+/// A descriptor of its own: Linux tells each open file once of every write that failed since it was opened (errseq_t,
+/// for `syncfs` since 5.8), so one that several lanes share would tell only the first.
+private final class PosixWitness: DiskWitness {
+  private let descriptor: CInt
+
+  init(descriptor: CInt) { self.descriptor = descriptor }
+  deinit { _ = Glibc.close(descriptor) }
+
+  func syncAll() throws(DiskError) {
+    let descriptor = descriptor
+    guard millrace_syncfs(descriptor) == 0 else { throw DiskError("syncfs", ".", errno) }
+  }
 }
 
 /// Makes a system call, again as long as a signal interrupts it.

@@ -16,10 +16,17 @@ public protocol Disk: AnyObject, Sendable {
   func rename(_ from: String, to: String) throws(DiskError)
   /// Makes creations, renames and removals in a directory durable.
   func syncDirectory(_ path: String) throws(DiskError)
-  /// Makes everything written to the file system durable (`syncfs`): for checkpoints with thousands of dirty files.
-  func syncAll() throws(DiskError)
+  /// Watches from now on over everything that is written: for checkpoints with thousands of dirty files.
+  func witness() throws(DiskError) -> any DiskWitness
   /// Bytes that may still be written.
   func freeBytes() throws(DiskError) -> Int
+}
+
+/// Sees what becomes of writes from the moment it was made.
+public protocol DiskWitness: AnyObject, Sendable {
+  /// Makes everything written to the file system durable (`syncfs`). Throws also if anything written since the witness
+  /// was made failed to arrive meanwhile, even if somebody else was told: the kernel has marked those pages clean.
+  func syncAll() throws(DiskError)
 }
 
 /// An open file. Closed by `close`, once, by its owner.

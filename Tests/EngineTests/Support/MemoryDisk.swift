@@ -121,8 +121,14 @@ final class MemoryDisk: Disk {
   }
 
   func syncDirectory(_ path: String) throws(DiskError) { try check("syncDirectory", path) }
-  func syncAll() throws(DiskError) { try check("syncAll", "") }
+  func witness() throws(DiskError) -> any DiskWitness { MemoryWitness(disk: self) }
   func freeBytes() throws(DiskError) -> Int { state.withLock { $0.freeBytes } }
+}
+
+private final class MemoryWitness: DiskWitness {
+  private let disk: MemoryDisk
+  init(disk: MemoryDisk) { self.disk = disk }
+  func syncAll() throws(DiskError) { try disk.check("syncAll", "") }
 }
 
 final class MemoryFile: DiskFile {
