@@ -99,18 +99,30 @@ struct WALRecovery {
   /// Finds each file's generation and first group; a file without a good first header is looked through.
   private func survey(_ outcome: inout Outcome) throws(StoreOpenError) {
     var headless: [(slot: Int, headers: [GroupHeader])] = []
+    var torn: [(file: File, beneath: [GroupHeader])] = []
     do {
       for slot in try disk.list(LaneFiles.directory(lane)).compactMap(LaneFiles.slot).sorted() {
-        if let first = try header(slot) {
-          outcome.files.append(
-            File(slot: slot, generation: first.generation, first: first.sequence))
-          outcome.note(first)
-        } else {
+        guard let first = try header(slot) else {
           headless.append((slot, try headers(in: contents(slot), from: 0).map(\.header)))
+          continue
+        }
+        outcome.note(first)
+        let file = File(slot: slot, generation: first.generation, first: first.sequence)
+        if first.sequence > checkpointed, let beneath = try headersBeneath(first, slot) {
+          torn.append((file, beneath))
+        } else {
+          outcome.files.append(file)
         }
       }
     } catch {
       throw .disk(error)
+    }
+    for (file, beneath) in torn {
+      // Whoever began a later file with a later group knew this one to be durable: then it is damaged, not torn.
+      let wasDurable = outcome.files.contains {
+        $0.generation > file.generation && $0.first > file.first
+      }
+      if wasDurable { outcome.files.append(file) } else { headless.append((file.slot, beneath)) }
     }
     for (slot, headers) in headless {
       for header in headers { outcome.note(header) }
@@ -149,11 +161,29 @@ struct WALRecovery {
     return GroupHeader(in: bytes, at: 0, lane: lane, salt: salt)
   }
 
-  private func contents(_ slot: Int) throws(DiskError) -> ByteBuffer {
+  /// The headers of a file's former use, if its first group was being written when power went: nothing of it was ever
+  /// durable, and an earlier file may hold the same group whole, as when the last start was cut off while writing the
+  /// last group anew. nil if the file counts.
+  private func headersBeneath(_ first: GroupHeader, _ slot: Int) throws(DiskError)
+    -> [GroupHeader]?
+  {
+    let size = GroupHeader.groupBytes(payloadBytes: first.payloadBytes, block: block)
+    guard first.flaw(in: try contents(slot, bytesMax: size), at: 0, block: block) != nil else {
+      return nil
+    }
+    let bytes = try contents(slot)
+    let others = headers(in: bytes, from: block).map(\.header)
+    let goesOn = others.contains {
+      $0.generation == first.generation && $0.durable >= first.sequence
+    }
+    return goesOn ? nil : others.filter { $0.generation != first.generation }
+  }
+
+  private func contents(_ slot: Int, bytesMax: Int = .max) throws(DiskError) -> ByteBuffer {
     let file = try disk.open(LaneFiles.log(lane, slot: slot), create: false)
     defer { file.close() }
     var bytes = ByteBuffer()
-    _ = try file.read(at: 0, count: try file.size(), into: &bytes)
+    _ = try file.read(at: 0, count: min(try file.size(), bytesMax), into: &bytes)
     return bytes
   }
 
