@@ -23,6 +23,8 @@ final class SegmentReader: Sendable {
   private struct State {
     var open: [Key: Open] = [:]
     var uses: UInt64 = 0
+    /// Reads still under way keep their files to themselves.
+    var isClosed = false
   }
 
   private let disk: any Disk
@@ -58,6 +60,7 @@ final class SegmentReader: Sendable {
   func forgetAll() {
     _ = state.withLock { state in
       defer { state.open = [:] }
+      state.isClosed = true
       return state.open
     }
   }
@@ -78,6 +81,7 @@ final class SegmentReader: Sendable {
     }
     let (kept, dropped) = state.withLock { state -> (OpenSegment, OpenSegment?) in
       if let other = state.open[key] { return (other.segment, nil) }
+      if state.isClosed { return (opened, nil) }
       var dropped: OpenSegment?
       if state.open.count >= options.openFilesMax,
         let oldest = state.open.min(by: { $0.value.lastUse < $1.value.lastUse })
