@@ -155,6 +155,8 @@ public final class Engine: Sendable {
   ) {
     services.mailboxes.post(to: shard.executor) { [services] in
       services.log.read(shard.id, from: from, bytesMax: bytesMax, on: executor, reply: reply)
+      // The log has forgotten it, and would call it a shard without records.
+      guard !shard.isRemoved else { return executor.execute { reply(.failed(.gone)) } }
     }
   }
 
@@ -165,6 +167,7 @@ public final class Engine: Sendable {
   ) {
     services.mailboxes.post(to: shard.executor) { [services] in
       services.log.find(time, in: shard.id, on: executor, reply: reply)
+      guard !shard.isRemoved else { return executor.execute { reply(.failure(.gone)) } }
     }
   }
 
