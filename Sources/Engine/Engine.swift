@@ -33,7 +33,7 @@ public final class Engine: Sendable {
     lanes: [any Executor], settings: EngineSettings, on executor: any Executor,
     reply: @escaping @Sendable (Result<Engine, CatalogError>) -> Void
   ) {
-    contents.claimEpoch(meta, on: executor) { result in
+    CatalogContents.claimEpoch(meta, on: executor) { result in
       reply(
         result.map { epoch in
           let engine = Engine(
@@ -52,12 +52,23 @@ public final class Engine: Sendable {
     self.meta = meta
     self.lanes = lanes
     self.settings = settings
-    catalog = Catalog(
-      contents, meta: meta, maker: ShardMaker(log: log), time: time,
-      limits: settings.catalogLimits)
-    services = OwnerServices(
+    let services = OwnerServices(
       log: log, time: time, epoch: epoch, limits: settings.shardLimits,
       mailboxes: Mailboxes(lanes), meters: Meters())
+    self.services = services
+    catalog = Catalog(
+      contents, meta: meta, maker: ShardMaker(log: log), time: time,
+      limits: settings.catalogLimits
+    ) { stream in
+      services.meters.streamsDeleted.wrappingAdd(1, ordering: .relaxed)
+      for shard in stream.shards {
+        shard.publishRemoved()
+        services.mailboxes.post(to: shard.executor) {
+          shard.seat.value.owner?.end(.gone)
+          services.log.remove(shard.id)
+        }
+      }
+    }
   }
 
   /// The shard's owner, made now if there is none. On the shard's executor.
@@ -118,17 +129,7 @@ public final class Engine: Sendable {
     reply: @escaping @Sendable (Result<Void, CatalogError>) -> Void
   ) {
     catalog.delete(name, ifRevision: ifRevision, on: executor) { [services] result in
-      if case .success(let stream) = result {
-        services.meters.streamsDeleted.wrappingAdd(1, ordering: .relaxed)
-        for shard in stream.shards {
-          shard.publishRemoved()
-          services.mailboxes.post(to: shard.executor) {
-            shard.seat.value.owner?.end(.gone)
-            services.log.remove(shard.id)
-          }
-        }
-      }
-      services.mailboxes.post(to: executor) { reply(result.map { _ in () }) }
+      services.mailboxes.post(to: executor) { reply(result) }
     }
   }
 
@@ -154,9 +155,9 @@ public final class Engine: Sendable {
     reply: @escaping @Sendable (ReadOutcome) -> Void
   ) {
     services.mailboxes.post(to: shard.executor) { [services] in
-      services.log.read(shard.id, from: from, bytesMax: bytesMax, on: executor, reply: reply)
       // The log has forgotten it, and would call it a shard without records.
       guard !shard.isRemoved else { return executor.execute { reply(.failed(.gone)) } }
+      services.log.read(shard.id, from: from, bytesMax: bytesMax, on: executor, reply: reply)
     }
   }
 
@@ -166,8 +167,8 @@ public final class Engine: Sendable {
     reply: @escaping @Sendable (Result<Offset, LogError>) -> Void
   ) {
     services.mailboxes.post(to: shard.executor) { [services] in
-      services.log.find(time, in: shard.id, on: executor, reply: reply)
       guard !shard.isRemoved else { return executor.execute { reply(.failure(.gone)) } }
+      services.log.find(time, in: shard.id, on: executor, reply: reply)
     }
   }
 

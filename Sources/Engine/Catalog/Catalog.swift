@@ -41,6 +41,8 @@ final class Catalog: Sendable {
     var busy: [String: [Operation]] = [:]
     var shardIDs: ShardIDBlock
     var isStopping = false
+    /// Names of which the metadata store may say something else than is known here.
+    var doubtful: Set<String> = []
   }
 
   private let state: Mutex<State>
@@ -48,11 +50,14 @@ final class Catalog: Sendable {
   private let maker: ShardMaker
   private let time: any TimeSource
   private let limits: CatalogLimits
+  /// Called with each stream that is no more.
+  private let removed: @Sendable (Stream) -> Void
 
   init(
     _ contents: CatalogContents, meta: any MetaStore, maker: ShardMaker, time: any TimeSource,
-    limits: CatalogLimits
+    limits: CatalogLimits, removed: @escaping @Sendable (Stream) -> Void
   ) {
+    self.removed = removed
     self.meta = meta
     self.maker = maker
     self.time = time
@@ -100,7 +105,7 @@ final class Catalog: Sendable {
     _ name: String, _ fields: StreamFields, createOnly: Bool, on executor: any Executor,
     reply: @escaping Reply<Engine.EnsureOutcome>
   ) {
-    perform(on: name, reply: reply) { [self] done in
+    perform(on: name, executor, reply: reply) { [self] done in
       if let stream = stream(named: name) {
         done()
         if createOnly { return reply(.failure(.alreadyExists(stream))) }
@@ -141,13 +146,15 @@ final class Catalog: Sendable {
         meta.put(
           StreamDocument.bucket, name, document.encoded, if: .absent, on: executor
         ) { [self] result in
-          reply(
-            result.mapError(CatalogError.init).map { revision in
-              let stream = document.stream(
-                revision: revision, shards: maker.shards(document.shards))
-              insert(stream)
-              return stream
-            })
+          guard case .success(let revision) = result else {
+            return settle(name, result, on: executor, reply: reply) { now in
+              now?.incarnation == document.incarnation ? now : nil
+            }
+          }
+          let stream = document.stream(
+            revision: revision, shards: maker.shards(document.shards))
+          insert(stream)
+          reply(.success(stream))
         }
       }
     }
@@ -166,7 +173,7 @@ final class Catalog: Sendable {
     _ name: String, _ fields: StreamFields, ifRevision: Revision?, on executor: any Executor,
     reply: @escaping Reply<Stream>
   ) {
-    perform(on: name, reply: reply) { [self] done in
+    perform(on: name, executor, reply: reply) { [self] done in
       let stream: Stream
       do throws(CatalogError) {
         stream = try find(name, ifRevision: ifRevision)
@@ -190,13 +197,18 @@ final class Catalog: Sendable {
       meta.put(
         StreamDocument.bucket, name, changed.encoded, if: .at(stream.revision), on: executor
       ) { [self] result in
-        let outcome = result.mapError(CatalogError.init).map { revision in
-          let stream = changed.stream(revision: revision, shards: stream.shards)
-          state.withLock { $0.streams[name] = stream }
-          return stream
+        let finish: Reply<Stream> = { outcome in
+          done()
+          reply(outcome)
         }
-        done()
-        reply(outcome)
+        guard case .success(let revision) = result else {
+          return settle(name, result, on: executor, reply: finish) { now in
+            now?.incarnation == stream.incarnation && now?.spec == changed.spec ? now : nil
+          }
+        }
+        let stream = changed.stream(revision: revision, shards: stream.shards)
+        state.withLock { $0.streams[name] = stream }
+        finish(.success(stream))
       }
     }
   }
@@ -207,11 +219,10 @@ final class Catalog: Sendable {
     return stream
   }
 
-  /// Replies with the stream that was deleted.
   func delete(
-    _ name: String, ifRevision: Revision?, on executor: any Executor, reply: @escaping Reply<Stream>
+    _ name: String, ifRevision: Revision?, on executor: any Executor, reply: @escaping Reply<Void>
   ) {
-    perform(on: name, reply: reply) { [self] done in
+    perform(on: name, executor, reply: reply) { [self] done in
       let stream: Stream
       do throws(CatalogError) {
         stream = try find(name, ifRevision: ifRevision)
@@ -222,12 +233,17 @@ final class Catalog: Sendable {
       meta.delete(
         StreamDocument.bucket, name, if: .at(stream.revision), on: executor
       ) { [self] result in
-        let outcome = result.mapError(CatalogError.init).map {
-          remove(stream)
-          return stream
+        let finish: Reply<Void> = { outcome in
+          done()
+          reply(outcome)
         }
-        done()
-        reply(outcome)
+        guard case .success = result else {
+          return settle(name, result, on: executor, reply: finish) { now in
+            now?.incarnation == stream.incarnation ? nil : ()
+          }
+        }
+        remove(stream)
+        finish(.success(()))
       }
     }
   }
@@ -239,6 +255,7 @@ final class Catalog: Sendable {
       state.streams[stream.name] = nil
       state.shardCount -= stream.shards.count
     }
+    removed(stream)
   }
 
   // MARK: One change of a name at a time
@@ -246,8 +263,17 @@ final class Catalog: Sendable {
   private enum Turn { case now, later, never }
 
   private func perform<Value>(
-    on name: String, reply: @escaping Reply<Value>, _ operation: @escaping Operation
+    on name: String, _ executor: any Executor, reply: @escaping Reply<Value>,
+    _ body: @escaping Operation
   ) {
+    let operation: Operation = { [self] done in
+      guard state.withLock({ $0.doubtful.contains(name) }) else { return body(done) }
+      learn(name, on: executor) { learned in
+        guard case .failure(let error) = learned else { return body(done) }
+        done()
+        reply(.failure(.failed("the catalog cannot be read: \(error)", applied: .no)))
+      }
+    }
     let turn: Turn = state.withLock { state in
       if state.isStopping { return .never }
       if state.busy[name] != nil {
@@ -282,7 +308,7 @@ final class Catalog: Sendable {
     _ count: Int, on executor: any Executor, reply: @escaping Reply<[ShardID]>
   ) {
     // No stream has the empty name: it stands for the counter.
-    perform(on: "", reply: reply) { [self] done in
+    perform(on: "", executor, reply: reply) { [self] done in
       let (taken, block) = state.withLock { ($0.shardIDs.take(count), $0.shardIDs) }
       if let taken {
         done()
@@ -293,6 +319,9 @@ final class Catalog: Sendable {
         ShardIDBlock.bucket, ShardIDBlock.key, larger.encoded,
         if: block.revision.map { .at($0) } ?? .absent, on: executor
       ) { [self] result in
+        if case .failure(let error) = result, error.leavesDoubt {
+          state.withLock { _ = $0.doubtful.insert("") }
+        }
         let outcome = result.mapError(CatalogError.init).map { revision in
           state.withLock { state in
             state.shardIDs = larger
@@ -304,6 +333,91 @@ final class Catalog: Sendable {
         reply(outcome)
       }
     }
+  }
+}
+
+// MARK: What the metadata store has to say
+
+extension Catalog {
+  /// After a change that failed: if nobody knows what the store holds now, it is asked, so that the name does not stay
+  /// behind a revision that is no more, and so that the answer is as certain as it can be.
+  /// - Parameter done: what the change was to bring about, if the stream as it is now shows that it did.
+  private func settle<Value, Change>(
+    _ name: String, _ failed: Result<Change, MetaError>, on executor: any Executor,
+    reply: @escaping Reply<Value>, done: @escaping @Sendable (Stream?) -> Value?
+  ) {
+    guard case .failure(let error) = failed else { preconditionFailure("nothing is to settle") }
+    guard error.leavesDoubt else { return reply(.failure(CatalogError(error))) }
+    state.withLock { _ = $0.doubtful.insert(name) }
+    learn(name, on: executor) { [self] learned in
+      guard case .success = learned else { return reply(.failure(CatalogError(error))) }
+      guard case .undecided(let reason) = error else {
+        return reply(.failure(CatalogError(error)))
+      }
+      if let value = done(stream(named: name)) { return reply(.success(value)) }
+      reply(.failure(.failed(reason, applied: .no)))
+    }
+  }
+
+  /// Takes over what the metadata store holds of `name`.
+  private func learn(
+    _ name: String, on executor: any Executor,
+    then: @escaping @Sendable (Result<Void, MetaError>) -> Void
+  ) {
+    let (bucket, key) =
+      name.isEmpty ? (ShardIDBlock.bucket, ShardIDBlock.key) : (StreamDocument.bucket, name)
+    meta.get(bucket, key, on: executor) { [self] result in
+      do throws(MetaError) {
+        let record = try result.get()
+        if name.isEmpty { try adoptBlock(record) } else { try adopt(name, record) }
+      } catch {
+        return then(.failure(error))
+      }
+      state.withLock { _ = $0.doubtful.remove(name) }
+      then(.success(()))
+    }
+  }
+
+  private func adoptBlock(_ record: MetaRecord?) throws(MetaError) {
+    var block = ShardIDBlock()
+    if let record {
+      guard let reserved = ShardIDBlock(reserved: record) else {
+        throw .failed("the counter of shards is not a number")
+      }
+      block = reserved
+    }
+    let adopted = block
+    state.withLock { $0.shardIDs = adopted }
+  }
+
+  private func adopt(_ name: String, _ record: MetaRecord?) throws(MetaError) {
+    let known = stream(named: name)
+    guard let record else {
+      if let known { remove(known) }
+      return
+    }
+    let document: StreamDocument
+    do {
+      document = try StreamDocument(name: name, decoding: record.value)
+    } catch {
+      throw .failed("\(error)")
+    }
+    if let known, known.incarnation == document.incarnation {
+      let stream = document.stream(revision: record.revision, shards: known.shards)
+      state.withLock { $0.streams[name] = stream }
+    } else {
+      if let known { remove(known) }
+      insert(
+        document.stream(revision: record.revision, shards: maker.shards(document.shards)))
+    }
+  }
+}
+
+extension MetaError {
+  /// True if what the store holds may be something else than what was known of it.
+  fileprivate var leavesDoubt: Bool {
+    if case .failed = self { return false }
+    return true
   }
 }
 

@@ -17,7 +17,6 @@ public struct ShardName: Sendable, Equatable {
 public struct CatalogContents: Sendable {
   var streams: [(document: StreamDocument, revision: Revision)] = []
   var shardIDs = ShardIDBlock()
-  private var lastEpoch: (epoch: UInt64, revision: Revision)?
 
   /// Reads every document. Blocks.
   public static func load(_ meta: any MetaStore) throws(CatalogDamage) -> CatalogContents {
@@ -48,7 +47,7 @@ public struct CatalogContents: Sendable {
       case ShardIDBlock.key:
         contents.shardIDs = ShardIDBlock(
           next: value, end: value, revision: record.revision)
-      case epochKey: contents.lastEpoch = (value, record.revision)
+      case epochKey: break  // claimed anew, whatever it is
       default: throw .document(key: record.key, reason: "an unknown counter")
       }
     }
@@ -77,17 +76,28 @@ public struct CatalogContents: Sendable {
 
   private static let epochKey = "epoch"
 
-  /// Raises the node's epoch above every earlier one, durably.
-  func claimEpoch(
-    _ meta: any MetaStore, on executor: any Executor,
+  /// Raises the node's epoch above every earlier one, durably. It asks anew what the last one was: recovering the log
+  /// takes its time, and another process may have been quicker where no lock keeps it out.
+  static func claimEpoch(
+    _ meta: any MetaStore, attempts: Int = 5, on executor: any Executor,
     reply: @escaping @Sendable (Result<Epoch, CatalogError>) -> Void
   ) {
-    let next = (lastEpoch?.epoch ?? 0) + 1
-    meta.put(
-      ShardIDBlock.bucket, Self.epochKey, Array(String(next).utf8),
-      if: lastEpoch.map { .at($0.revision) } ?? .absent, on: executor
-    ) { result in
-      reply(result.mapError(CatalogError.init).map { _ in Epoch(next) })
+    meta.get(ShardIDBlock.bucket, epochKey, on: executor) { result in
+      let last: MetaRecord?
+      switch result {
+      case .success(let record): last = record
+      case .failure(let error): return reply(.failure(CatalogError(error)))
+      }
+      let next = (last.flatMap { UInt64(String(decoding: $0.value, as: UTF8.self)) } ?? 0) + 1
+      meta.put(
+        ShardIDBlock.bucket, epochKey, Array(String(next).utf8),
+        if: last.map { .at($0.revision) } ?? .absent, on: executor
+      ) { result in
+        if case .failure(.conflict) = result, attempts > 1 {
+          return claimEpoch(meta, attempts: attempts - 1, on: executor, reply: reply)
+        }
+        reply(result.mapError(CatalogError.init).map { _ in Epoch(next) })
+      }
     }
   }
 }
@@ -109,6 +119,12 @@ struct ShardIDBlock: Sendable {
     self.next = next
     self.end = end
     self.revision = revision
+  }
+
+  /// What `record` says was reserved; nil if it says nothing of the kind.
+  init?(reserved record: MetaRecord) {
+    guard let end = UInt64(String(decoding: record.value, as: UTF8.self)) else { return nil }
+    self.init(next: end, end: end, revision: record.revision)
   }
 
   mutating func take(_ count: Int) -> [ShardID]? {

@@ -65,6 +65,28 @@ public final class SQLiteMeta: MetaStore {
     return records
   }
 
+  public func get(
+    _ bucket: String, _ key: String, on executor: any Executor,
+    reply: @escaping @Sendable (Result<MetaRecord?, MetaError>) -> Void
+  ) {
+    self.executor.execute { [self] in
+      let result: Result<MetaRecord?, MetaError>
+      do throws(MetaError) {
+        guard !queue.value.isClosed else { throw .failed("the store is closed") }
+        var record: MetaRecord?
+        try database.transaction { () throws(MetaError) in
+          // A commit whose sync failed may lie in the log and be believed after a crash: this one is written over it.
+          _ = try nextRevision()
+          record = try find(bucket, key)
+        }
+        result = .success(record)
+      } catch {
+        result = .failure(error)
+      }
+      executor.execute { reply(result) }
+    }
+  }
+
   public func put(
     _ bucket: String, _ key: String, _ value: [UInt8], if condition: MetaCondition,
     on executor: any Executor, reply: @escaping @Sendable (Result<Revision, MetaError>) -> Void
@@ -143,6 +165,15 @@ public final class SQLiteMeta: MetaStore {
       try delete.run()
       return .success(current ?? Revision(0))
     }
+  }
+
+  private func find(_ bucket: String, _ key: String) throws(MetaError) -> MetaRecord? {
+    let row = try database.prepare(
+      "SELECT value, revision FROM entries WHERE bucket = ? AND key = ?")
+    try row.bind(.text(bucket), .text(key))
+    guard try row.step() else { return nil }
+    defer { row.reset() }
+    return MetaRecord(key: key, value: row.bytes(0), revision: Revision(row.unsigned(1)))
   }
 
   private func revision(_ bucket: String, _ key: String) throws(MetaError) -> Revision? {

@@ -43,6 +43,12 @@ public protocol MetaStore: AnyObject, Sendable {
   /// Every entry of `bucket`, by key. Blocks; for use at start.
   func list(_ bucket: String) throws(MetaError) -> [MetaRecord]
 
+  /// What `key` holds, or nil; durable when it replies, on `executor`: changes of it that were undecided before are
+  /// decided from then on.
+  func get(
+    _ bucket: String, _ key: String, on executor: any Executor,
+    reply: @escaping @Sendable (Result<MetaRecord?, MetaError>) -> Void)
+
   /// Sets `key` if `condition` holds; durable when it replies, on `executor`. Many calls in flight share a sync.
   func put(
     _ bucket: String, _ key: String, _ value: [UInt8], if condition: MetaCondition,
