@@ -5,6 +5,7 @@ LISTEN ?= 127.0.0.1:8420
 DATA ?= ./data
 SEED ?= 42
 FUZZ_SECONDS ?= 600
+SEEDS ?= 1
 # Debug builds check at run time that no two accesses to a variable overlap; in a release that is a tenth of an append.
 RELEASE := swift build -c release --static-swift-stdlib -Xswiftc -enforce-exclusivity=unchecked
 MILLRACE := .build/release/millrace
@@ -28,8 +29,10 @@ run: build ## build and serve on http://127.0.0.1:8420 with ./data
 test: deps-test ## everything that must pass
 	scripts/test.sh
 
-sim: deps ## the simulator, from SEED=42
-	MILLRACE_SEED=$(SEED) swift test --filter SimulationTests
+sim: deps ## the simulator: SEED=42, or SEEDS=1000 from there on; TURNS=, BUG=, VERBOSE=1 (docs/simulator.md)
+	swift build -c release --product millrace-sim
+	.build/release/millrace-sim --seed $(SEED) --seeds $(SEEDS) $(if $(TURNS),--turns $(TURNS)) \
+	  $(if $(BUG),--bug $(BUG)) $(if $(DAMAGE),--damage $(DAMAGE)) $(if $(VERBOSE),--verbose)
 
 tidy: ## what the sources promise beside compiling
 	python3 Tests/test_tidy.py

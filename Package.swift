@@ -70,7 +70,15 @@ let package = Package(
       dependencies: ["Wire", .product(name: "NIOCore", package: "swift-nio")],
       exclude: ["Golden"], swiftSettings: house),
     .testTarget(name: "EngineTests", dependencies: ["Engine"], swiftSettings: house),
-    .testTarget(name: "SimulationTests", dependencies: ["Engine"], swiftSettings: house),
+    // The simulator is a library, so that tests and `make sim` play the same seeds.
+    .target(
+      name: "Simulator",
+      dependencies: ["Engine", "Wire", .product(name: "NIOCore", package: "swift-nio")],
+      path: "Tests/Simulator", swiftSettings: house),
+    .executableTarget(
+      name: "millrace-sim", dependencies: ["Simulator", "Engine"], path: "Tests/SimulatorCommand",
+      swiftSettings: house),
+    .testTarget(name: "SimulationTests", dependencies: ["Simulator"], swiftSettings: house),
     .testTarget(
       name: "GatewayTests",
       dependencies: [

@@ -57,8 +57,9 @@ final class Life {
 
   private func openNow(_ machine: Machine, _ settings: Settings, _ time: SimTime) throws {
     let lanes = Array(loops.dropLast())
-    let meta = SimMeta(
+    var meta: any MetaStore = SimMeta(
       machine.catalog, disk, on: places.value.make("catalog", mayBlock: true))
+    if let bug = settings.bug { meta = SabotagedMeta(meta, bug) }
     let contents = try CatalogContents.load(meta)
     let store = try openStore(machine, settings, time, live: contents.liveShards)
     let life = Held(self)
@@ -76,18 +77,20 @@ final class Life {
   private func openStore(
     _ machine: Machine, _ settings: Settings, _ time: SimTime, live: Set<ShardID>
   ) throws -> any LogStore {
-    guard !settings.usesPlainLog else {
-      return PlainLog(
-        machine.plainLog, disk, lane: loops[0],
-        committer: places.value.make("committer", mayBlock: true), live: live)
-    }
+    let bug = settings.bug
+    let real = SimDisk(disk)
     let store = try EmbeddedStore.open(
-      options: settings.store, disk: SimDisk(disk), lanes: Array(loops.dropLast()),
+      options: settings.store,
+      disk: bug.map { SabotagedDisk(real, $0, settings.store) } ?? real,
+      lanes: Array(loops.dropLast()),
       blocking: { self.places.value.make($0, mayBlock: true) }, time: time,
-      checkpoints: { SimCheckpoint(lane: $0, machine.checkpoint($0), self.disk) },
+      checkpoints: { lane in
+        let real = SimCheckpoint(lane: lane, machine.checkpoint(lane), self.disk)
+        return bug.map { SabotagedCheckpoint(real, $0) } ?? real
+      },
       liveShards: live)
     disk.note("opened: \(store.report)")
-    return store
+    return bug.map { SabotagedLog(store, $0) } ?? store
   }
 
   func stop() {
@@ -108,7 +111,6 @@ final class Life {
 final class Machine {
   let medium: Medium
   let catalog: MetaRows
-  let plainLog = PlainRows()
   private var checkpoints: [Int: CheckpointRows] = [:]
 
   init(seed: UInt64) {

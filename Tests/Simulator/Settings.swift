@@ -18,8 +18,8 @@ struct Settings {
   var pauseMicroseconds: Int
   var hasFaults: Bool
   var hasClockJumps: Bool
-  /// Over a log that is right by construction: what breaks then is the Engine's.
-  var usesPlainLog = false
+  /// To be found.
+  var bug: PlantedBug?
 
   static func draw(_ random: inout Random) -> Settings {
     var store = StoreOptions(salt: random.next())

@@ -3,6 +3,11 @@ import Engine
 import Wire
 
 public final class Simulation {
+  /// Turns of a usual run: several lives of the server, a second of the machine's time or less.
+  public static let turnsUsual = 6_000
+  /// Of a run that many others share two cores with.
+  public static let turnsInTests = 2_500
+
   let world: World
   let settings: Settings
   let model: Model
@@ -37,13 +42,13 @@ public final class Simulation {
 
   enum Happening { case acknowledged, shown }
 
-  /// - Parameter usesPlainLog: put a log that is right by construction in the embedded store's place.
-  public init(seed: UInt64, trace: Trace, usesPlainLog: Bool = false) {
+  /// - Parameter bug: put in on purpose, to see whether it is found.
+  public init(seed: UInt64, trace: Trace, bug: PlantedBug? = nil) {
     self.seed = seed
     random = Random(seed: seed)
     world = World(seed: seed, trace: trace)
     var settings = Settings.draw(&random)
-    settings.usesPlainLog = usesPlainLog
+    settings.bug = bug
     self.settings = settings
     climate = Climate(seed: seed)
     time = SimTime(world)
@@ -108,9 +113,9 @@ public final class Simulation {
 
   private func makeOutcome() -> Outcome {
     let outcome = Outcome(
-      seed: seed, violation: world.violation, turns: world.turns, traceHash: world.trace.hash,
-      traceLines: world.trace.lineCount, lastLines: world.trace.lastLines,
-      summary: "\(model.counts)")
+      seed: seed, bug: settings.bug, violation: world.violation, turns: world.turns,
+      traceHash: world.trace.hash, traceLines: world.trace.lineCount,
+      lastLines: world.trace.lastLines, counts: model.counts)
     world.kill { _ in true }
     return outcome
   }
@@ -152,7 +157,8 @@ public final class Simulation {
       lifeCount += 1
       model.life = lifeCount
       model.isStopping = false
-      model.faultsBefore = climate.faultCount
+      // Bad weather may strike before anything is counted: a store that sees little space is full from the start.
+      model.faultsBefore = climate.faultCount - (climate.weather.isFair ? 0 : 1)
       if !settings.hasFaults || attempt > 2 { climate.change(.fair, world) }
       let disk = DiskState(machine.medium, climate, world)
       let lanes = 1 + random.below(settings.lanesMax)
@@ -247,6 +253,8 @@ public final class Simulation {
     for client in clients where !client.isSettled {
       world.violate("everything completes", "\(client.name) waits for \(client.waitsFor)")
     }
+    // Whether the disk has space again is looked at from time to time.
+    advance { life.engine.unready == nil || self.world.turns > patience }
     if let reason = life.engine.unready {
       world.violate("everything completes", "not ready: \(reason)")
     }
@@ -261,8 +269,11 @@ public final class Simulation {
     let patience = world.turns + 100_000
     advance { life.isStopped || self.world.turns > patience }
     if !life.isStopped { world.violate("everything completes", "the stop") }
+    // Reads that were under way end after it.
+    let last = world.turns + 2_000
+    advance { life.disk.open.isEmpty || self.world.turns > last }
     if !life.disk.open.isEmpty {
-      world.violate("a stop lets go of everything", "\(life.disk.open.count) files are open")
+      world.violate("a stop lets go of everything", "\(life.disk.open.map(\.path))")
     }
     end(life)
   }
@@ -345,16 +356,4 @@ public final class Simulation {
     guard settings.hasFaults, !isWindingDown, auditor.life == nil else { return }
     climate.change(random.oneIn(2) ? .fair : drawWeather(), world)
   }
-}
-
-/// How a simulation ended.
-public struct Outcome: Sendable {
-  public var seed: UInt64
-  public var violation: Violation?
-  public var turns: Int
-  public var traceHash: UInt64
-  public var traceLines: Int
-  /// The last lines of the trace, for whoever looks into a violation.
-  public var lastLines: [String]
-  public var summary: String
 }

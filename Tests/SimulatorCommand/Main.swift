@@ -1,53 +1,91 @@
-// `millrace-sim --seed 42 --steps 20000`: plays one simulation, or several from that seed on, and says what came of it.
+// `millrace-sim --seed 42 --seeds 1000`: plays simulations from that seed on, and says what came of them.
+import Engine
+import Glibc
 import Simulator
-
-#if canImport(Glibc)
-  import Glibc
-#endif
 
 @main
 struct Main {
+  private var seed: UInt64 = 42
+  private var count: UInt64 = 1
+  private var turns = Simulation.turnsUsual
+  private var trials = 0
+  private var bug: PlantedBug?
+  private var isVerbose = false
+
   static func main() {
-    var seed: UInt64 = 1
-    var count: UInt64 = 1
-    var steps = 20_000
-    var trials = 0
-    var isVerbose = false
-    var usesPlainLog = false
-    var arguments = CommandLine.arguments.dropFirst()
-    func number<Number: FixedWidthInteger>(_ name: String) -> Number {
-      guard let text = arguments.popFirst(), let number = Number(text) else {
-        fail("\(name) needs a number")
-      }
-      return number
-    }
-    while let argument = arguments.popFirst() {
-      switch argument {
-      case "--seed": seed = number(argument)
-      case "--seeds": count = number(argument)
-      case "--steps": steps = number(argument)
-      case "--damage": trials = number(argument)
-      case "--plain-log": usesPlainLog = true
-      case "--verbose": isVerbose = true
-      default: fail("unknown argument \(argument)")
-      }
-    }
     TrapReport.install()
-    for seed in seed..<(seed + count) {
-      let trace = Trace(echoes: isVerbose)
-      let simulation = Simulation(seed: seed, trace: trace, usesPlainLog: usesPlainLog)
-      let outcome =
-        trials > 0
-        ? simulation.runDamaging(turns: steps, trials: trials) : simulation.run(turns: steps)
-      print(outcome.report)
-      if outcome.violation != nil { exit(1) }
+    var command = Main()
+    command.parse(CommandLine.arguments.dropFirst())
+    exit(command.run() ? 0 : 1)
+  }
+
+  private mutating func parse(_ arguments: ArraySlice<String>) {
+    var rest = arguments
+    func value<Value>(_ name: String, _ make: (String) -> Value?) -> Value {
+      guard let text = rest.popFirst(), let value = make(text) else { Self.fail("\(name) what?") }
+      return value
+    }
+    while let argument = rest.popFirst() {
+      switch argument {
+      case "--seed": seed = value(argument) { UInt64($0) }
+      case "--seeds": count = value(argument) { UInt64($0) }
+      case "--turns": turns = value(argument) { Int($0) }
+      case "--damage": trials = value(argument) { Int($0) }
+      case "--bug": bug = value(argument, PlantedBug.init)
+      case "--verbose": isVerbose = true
+      default: Self.fail("unknown argument \(argument)")
+      }
     }
   }
 
-  static func fail(_ message: String) -> Never {
+  /// - Returns: true if no promise was broken.
+  private func run() -> Bool {
+    var progress = Progress(count: count)
+    for seed in seed..<(seed + count) {
+      let simulation = Simulation(seed: seed, trace: Trace(echoes: isVerbose), bug: bug)
+      let outcome =
+        trials > 0
+        ? simulation.runDamaging(turns: turns, trials: trials) : simulation.run(turns: turns)
+      if count == 1 || outcome.violation != nil { print(outcome.report) }
+      if outcome.violation != nil { return false }
+      progress.add(outcome)
+    }
+    progress.end()
+    return true
+  }
+
+  private static func fail(_ message: String) -> Never {
     print("millrace-sim: \(message)")
-    print("usage: millrace-sim [--seed N] [--seeds COUNT] [--steps TURNS] [--damage TRIALS]")
-    print("                    [--plain-log] [--verbose]")
+    print("usage: millrace-sim [--seed N] [--seeds COUNT] [--turns N] [--verbose]")
+    print("                    [--damage TRIALS] [--bug NAME]")
+    print("bugs: \(PlantedBug.allCases.map(\.rawValue).joined(separator: ", "))")
     exit(2)
   }
+}
+
+/// Says every few seconds how far many seeds are.
+private struct Progress {
+  private static let interval = Duration.seconds(5)
+  let count: UInt64
+  private let began = SystemTime().monotonic
+  private var said = SystemTime().monotonic
+  private var done: UInt64 = 0
+  private var totals = Counts()
+
+  init(count: UInt64) { self.count = count }
+
+  mutating func add(_ outcome: Outcome) {
+    done += 1
+    totals += outcome.counts
+    guard count > 1, SystemTime().monotonic - said >= Self.interval else { return }
+    said = SystemTime().monotonic
+    print("\(done) of \(count) seeds, \(seconds) s: \(totals)")
+    fflush(nil)
+  }
+
+  func end() {
+    if count > 1 { print("\(count) seeds passed in \(seconds) s: \(totals)") }
+  }
+
+  private var seconds: Int64 { (SystemTime().monotonic - began).components.seconds }
 }

@@ -9,10 +9,12 @@ import NIOCore
 import Wire
 
 /// The numbers at the head of a commit group. Integers are little-endian.
-struct GroupHeader: Equatable {
+///
+/// `package`, because the simulator plants a bug with it: groups of a file's former use that pass for new ones.
+package struct GroupHeader: Equatable {
   /// "MRWALG1\0" read as a little-endian integer.
   static let magic: UInt64 = 0x0031_474c_4157_524d
-  static let bytes = 64
+  package static let bytes = 64
   static let trailerBytes = 16
 
   private static let atChecksum = 8
@@ -27,23 +29,23 @@ struct GroupHeader: Equatable {
   // 56..<64 are zero.
 
   /// Counts the uses of a lane's files: a recycled file's old groups have a lower one.
-  var generation: UInt64
+  package var generation: UInt64
   /// Counts the lane's groups from 1. A group written anew after a failure has the number of the one that failed.
-  var sequence: UInt64
+  package var sequence: UInt64
   /// The last group that was known to be durable when this one was written.
   var durable: UInt64
-  var payloadBytes: Int
-  var frameCount: Int
+  package var payloadBytes: Int
+  package var frameCount: Int
   var lane: Int
   var payloadChecksum: UInt32 = 0
 
   /// Bytes that a group takes in its file.
-  static func groupBytes(payloadBytes: Int, block: Int) -> Int {
+  package static func groupBytes(payloadBytes: Int, block: Int) -> Int {
     (bytes + payloadBytes + trailerBytes + block - 1) / block * block
   }
 
   /// Reads the header at `position`; nil unless it is one of this store and lane, and whole.
-  init?(in file: ByteBuffer, at position: Int, lane: Int, salt: UInt64) {
+  package init?(in file: ByteBuffer, at position: Int, lane: Int, salt: UInt64) {
     func integer<T: FixedWidthInteger>(_ place: Int, _: T.Type) -> T? {
       file.getInteger(at: position + place, endianness: .little)
     }
@@ -68,7 +70,8 @@ struct GroupHeader: Equatable {
     self.payloadChecksum = payloadChecksum
   }
 
-  init(generation: UInt64, sequence: UInt64, payloadBytes: Int, frameCount: Int, lane: Int) {
+  package init(generation: UInt64, sequence: UInt64, payloadBytes: Int, frameCount: Int, lane: Int)
+  {
     self.generation = generation
     self.sequence = sequence
     // Groups are written one after another, each when the one before is durable.
@@ -79,7 +82,7 @@ struct GroupHeader: Equatable {
   }
 
   /// A whole group, ready to be written; its frames begin at `bytes`.
-  func group(of frames: some Sequence<ByteBuffer>, block: Int, salt: UInt64) -> ByteBuffer {
+  package func group(of frames: some Sequence<ByteBuffer>, block: Int, salt: UInt64) -> ByteBuffer {
     let size = Self.groupBytes(payloadBytes: payloadBytes, block: block)
     var group = ByteBufferAllocator().buffer(capacity: size)
     group.writeInteger(Self.magic, endianness: .little)
@@ -105,7 +108,7 @@ struct GroupHeader: Equatable {
   }
 
   /// Why the group that this header begins is not whole, or nil if it is.
-  func flaw(in file: ByteBuffer, at position: Int, block: Int) -> String? {
+  package func flaw(in file: ByteBuffer, at position: Int, block: Int) -> String? {
     let size = Self.groupBytes(payloadBytes: payloadBytes, block: block)
     guard position + size <= file.writerIndex else { return "the group is cut off" }
     let trailer = position + size - Self.trailerBytes

@@ -22,6 +22,8 @@ final class Appender: Client {
     var nextSequence: UInt64 = 0
     /// Not known to be appended, in order.
     var undecided: [Request] = []
+    /// One of its epoch was acknowledged.
+    var isKnown = false
     var inFlight: Set<Int> = []
     /// Acknowledged, still remembered by the server.
     var done: [Request] = []
@@ -64,7 +66,8 @@ final class Appender: Client {
       sendNew(in: session, .none, AppendCondition(expectedTail: guessTail(of: shard)))
     case .producer(let window):
       if !session.done.isEmpty && random.oneIn(6) { return challenge(session) }
-      guard session.undecided.count < window else { return }
+      // Who is not known may begin at any sequence: until one of the epoch is known, they go one by one.
+      guard session.undecided.count < (session.isKnown ? window : 1) else { return }
       if session.undecided.isEmpty && random.oneIn(25) { raiseEpoch(session) }
       let stamp = ProducerStamp(id: name, epoch: session.epoch, sequence: session.nextSequence)
       session.nextSequence += 1
@@ -79,6 +82,7 @@ final class Appender: Client {
 
   private func raiseEpoch(_ session: Session) {
     session.epoch += 1
+    session.isKnown = false
     session.nextSequence = 0
     session.done = []
   }
@@ -183,6 +187,7 @@ final class Appender: Client {
     guard let index = session.undecided.firstIndex(where: { $0 === request }) else { return }
     session.undecided.remove(at: index)
     guard request.isAcknowledged, request.isStamped else { return }
+    if request.extras.producer?.epoch == session.epoch { session.isKnown = true }
     session.done.append(request)
     if session.done.count > 5 { session.done.removeFirst() }
   }

@@ -113,8 +113,10 @@ final class Follower: Client {
     isBusy = true
     joined += 1
     let ticket = joined
+    // The hand-over is the owner's, and no seam lies before it: this bug is planted in the question.
+    let isCareless = simulation.settings.bug == .gapAtHandover
     life!.engine.follow(
-      handle, from: position, on: executor,
+      handle, from: isCareless ? nil : position, on: executor,
       deliver: reply { self.delivered($0, shard, ticket) },
       reply: reply { (outcome: Engine.FollowOutcome) in
         self.isBusy = false

@@ -68,6 +68,7 @@ final class Keeper: Client {
 
   private func create(_ name: String) {
     isBusy = true
+    let before = entries[name]!
     entries[name] = .unknown(nil)
     var fields = StreamFields()
     fields.shardCount = .set(1 + random.below(simulation.settings.shardsMax))
@@ -84,7 +85,9 @@ final class Keeper: Client {
         case .failure(.alreadyExists(let stream)):
           // An earlier attempt of ours, which nobody answered.
           self.found(stream)
-        case .failure(let error): self.failed("create \(name)", error)
+        case .failure(let error):
+          self.failed("create \(name)", error)
+          if error.hadNoEffect { self.entries[name] = before }
         }
       })
   }
@@ -124,6 +127,7 @@ final class Keeper: Client {
 
   private func delete(_ name: String, _ stream: StreamModel) {
     isBusy = true
+    let before = entries[name]!
     stream.mayBeDeleted = true
     entries[name] = .unknown(stream)
     note("deletes \(name)")
@@ -136,7 +140,11 @@ final class Keeper: Client {
           self.note("hears that \(name) is gone")
           self.model.removeStream(stream)
           self.entries[name] = .absent
-        case .failure(let error): self.failed("delete \(name)", error)
+        case .failure(let error):
+          self.failed("delete \(name)", error)
+          guard error.hadNoEffect, case .present = before else { return }
+          self.entries[name] = before
+          stream.mayBeDeleted = false
         }
       })
   }
@@ -164,6 +172,17 @@ final class Keeper: Client {
         model.mayBeDeleted = false
         entries[name] = .present(model)
       }
+    }
+  }
+}
+
+extension CatalogError {
+  /// It says that nothing changed, and is held to it.
+  fileprivate var hadNoEffect: Bool {
+    switch self {
+    case .failed(_, let applied): applied == .no
+    case .stopping: true
+    default: false
     }
   }
 }

@@ -51,6 +51,8 @@ final class Medium {
   private var durableNames: [String: Node] = [:]
   private var changes: [NameChange] = []
   private var fileCount = 0
+  /// Failed syncs of any file so far.
+  private(set) var failures = 0
   /// Draws what a crash keeps.
   private var random: Random
 
@@ -210,6 +212,7 @@ final class Medium {
     file.dirty = []
     file.failures += 1
     file.isFailureHeard = false
+    failures += 1
   }
 
   private func deliver(_ page: Int, of file: File) {
@@ -326,6 +329,8 @@ final class Medium {
     file.dirty = []
     file.lost = []
     file.cached = file.durable
+    // The kernel that knew of failed syncs is gone.
+    file.isFailureHeard = true
   }
 
   private func tear(_ page: Int, of file: File) {

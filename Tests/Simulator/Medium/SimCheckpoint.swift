@@ -39,8 +39,15 @@ final class CheckpointRows {
     for (shard, base) in change.removedSegments { segments[shard]?[base] = nil }
     for row in change.shards { shards[row.shard] = row }
     for row in change.segments { segments[row.shard, default: [:]][row.baseOffset] = row }
-    for (shard, stamp) in change.stamps { stamps[shard, default: []].append(stamp) }
-    for shard in stamps.keys.sorted() { stamps[shard] = needed(stamps[shard]!, change) }
+    // What was kept although nobody knew is recorded again.
+    for (shard, stamp) in change.stamps
+    where !stamps[shard, default: []].contains(where: { $0.offsets == stamp.offsets }) {
+      stamps[shard, default: []].append(stamp)
+    }
+    for shard in stamps.keys.sorted() {
+      let inOrder = stamps[shard]!.sorted { $0.offsets.lowerBound < $1.offsets.lowerBound }
+      stamps[shard] = needed(inOrder, change)
+    }
     logSequence = change.logSequence
   }
 

@@ -67,19 +67,10 @@ public final class SimDisk: Disk {
     state.medium.syncNames(in: path)
   }
 
-  public func syncAll() throws(DiskError) {
+  public func witness() throws(DiskError) -> any DiskWitness {
     let state = state.value
-    do {
-      try state.begin("syncfs", "", faults: state.weather.syncFaults)
-    } catch {
-      guard !state.isDead else { throw error }
-      for number in state.medium.files.keys.sorted() {
-        state.medium.failSync(state.medium.files[number]!)
-      }
-      throw error
-    }
-    state.note("sync all")
-    state.medium.syncAll()
+    try state.begin("witness", "", faults: state.weather.nameFaults)
+    return SimWitness(state)
   }
 
   public func freeBytes() throws(DiskError) -> Int {
@@ -89,12 +80,47 @@ public final class SimDisk: Disk {
   }
 }
 
+final class SimWitness: DiskWitness {
+  private final class Heard {
+    var failures: Int
+    init(_ failures: Int) { self.failures = failures }
+  }
+  private let state: Held<DiskState>
+  private let heard: Held<Heard>
+
+  init(_ state: DiskState) {
+    self.state = Held(state)
+    heard = Held(Heard(state.medium.failures))
+  }
+
+  func syncAll() throws(DiskError) {
+    let state = state.value
+    do {
+      try state.begin("syncfs", "", faults: state.weather.syncFaults)
+    } catch {
+      guard !state.isDead else { throw error }
+      for number in state.medium.files.keys.sorted() {
+        state.medium.failSync(state.medium.files[number]!)
+      }
+      heard.value.failures = state.medium.failures
+      throw error
+    }
+    state.note("sync all")
+    state.medium.syncAll()
+    defer { heard.value.failures = state.medium.failures }
+    if state.medium.failures > heard.value.failures {
+      state.note("EIO sync all, from before")
+      throw DiskError(.inputOutput, operation: "syncfs", path: "", code: 5)
+    }
+  }
+}
+
 /// What one life of the server has open, and whether that life is over.
 final class DiskState {
   let medium: Medium
   let climate: Climate
   private let world: World
-  var open: [Medium.File] = []
+  var open: [(file: Medium.File, path: String)] = []
   var openMax = 0
   var isDead = false
   /// Operations until the crash that was asked for; negative is never.
@@ -133,7 +159,7 @@ final class DiskState {
 
   var freeBytes: Int {
     guard let capacity = weather.capacity else { return 1 << 40 }
-    return max(0, capacity - medium.usedBytes(open: open))
+    return max(0, capacity - medium.usedBytes(open: open.map(\.file)))
   }
 
   func takeSpace(_ bytes: Int, _ operation: String, _ path: String) throws(DiskError) {
@@ -162,7 +188,7 @@ final class SimFile: DiskFile {
 
   init(_ file: Medium.File, path: String, _ disk: DiskState) {
     held = Held(Handle(file, path: path, disk))
-    disk.open.append(file)
+    disk.open.append((file, path))
     disk.openMax = max(disk.openMax, disk.open.count)
   }
 
@@ -277,7 +303,7 @@ final class SimFile: DiskFile {
     let handle = handle
     handle.isClosed = true
     let disk = handle.disk
-    if let index = disk.open.firstIndex(where: { $0 === handle.file }) {
+    if let index = disk.open.firstIndex(where: { $0.file === handle.file }) {
       disk.open.remove(at: index)
     }
   }

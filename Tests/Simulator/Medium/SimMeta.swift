@@ -43,6 +43,23 @@ final class SimMeta: MetaStore {
     return rows.keys.sorted().map { rows[$0]! }
   }
 
+  func get(
+    _ bucket: String, _ key: String, on executor: any Executor,
+    reply: @escaping @Sendable (Result<MetaRecord?, MetaError>) -> Void
+  ) {
+    state.value.place.execute { [state] in
+      let disk = state.value.disk
+      let result: Result<MetaRecord?, MetaError>
+      do {
+        try disk.begin("get", "meta", faults: disk.weather.metaFaults)
+        result = .success(state.value.rows.buckets[bucket]?[key])
+      } catch {
+        result = .failure(.failed("catalog"))
+      }
+      executor.execute { reply(result) }
+    }
+  }
+
   func put(
     _ bucket: String, _ key: String, _ value: [UInt8], if condition: MetaCondition,
     on executor: any Executor,
@@ -63,23 +80,6 @@ final class SimMeta: MetaStore {
   ) {
     change("delete", bucket, key, condition, on: executor, reply: reply) { rows in
       rows.buckets[bucket]?[key] = nil
-    }
-  }
-
-  func get(
-    _ bucket: String, _ key: String, on executor: any Executor,
-    reply: @escaping @Sendable (Result<MetaRecord?, MetaError>) -> Void
-  ) {
-    state.value.place.execute { [state] in
-      let result: Result<MetaRecord?, MetaError>
-      do {
-        let weather = state.value.disk.weather
-        try state.value.disk.begin("get", "meta", faults: weather.metaFaults)
-        result = .success(state.value.rows.buckets[bucket]?[key])
-      } catch {
-        result = .failure(.failed("catalog"))
-      }
-      executor.execute { reply(result) }
     }
   }
 

@@ -22,25 +22,6 @@ final class Model {
   var isStopping = false
   var counts = Counts()
 
-  /// What a simulation went through: so that a run that tested nothing is seen.
-  struct Counts {
-    var acknowledged = 0
-    var duplicates = 0
-    var refused = 0
-    var unknown = 0
-    var recordsRead = 0
-    var recordsFollowed = 0
-    var handovers = 0
-    var trims = 0
-    var finds = 0
-    var crashes = 0
-    var opensRefused = 0
-    var streamsDeleted = 0
-    var ghosts = 0
-    var damagedOpened = 0
-    var damagedRefused = 0
-  }
-
   /// - Parameter keysKept: how long idempotency keys are remembered at least.
   init(_ world: World, _ climate: Climate, _ time: SimTime, _ keysKept: Duration) {
     self.world = world
@@ -177,7 +158,7 @@ final class Model {
     let facts = "\(request.label) in \(request.shard.label): \(error)"
     switch error {
     case .device(_, let applied) where applied != .no:
-      counts.unknown += 1
+      counts.undecided += 1
       request.mayBeThere = true
     case .gone:
       // It went with its stream; somebody may have read it before.
@@ -294,7 +275,6 @@ final class Model {
       guard request.attemptsInFlight == 0 else { continue }
       request.mayBeThere = false
       request.missedAboveEarliest = earliest
-      counts.ghosts += 1
       shard.open[number] = nil
     }
     checkEarliest(earliest, of: shard, since: shard.trimDone)

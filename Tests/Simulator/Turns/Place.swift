@@ -34,14 +34,18 @@ final class Place {
   }
 
   private func nextJob() -> (@Sendable () -> Void) {
-    defer {
-      jobsStart += 1
-      if jobsStart == jobs.count {
-        jobs.removeAll(keepingCapacity: true)
-        jobsStart = 0
-      }
+    let job = jobs[jobsStart]
+    // What it holds is let go of with it, however long the queue lasts.
+    jobs[jobsStart] = {}
+    jobsStart += 1
+    if jobsStart == jobs.count {
+      jobs.removeAll(keepingCapacity: true)
+      jobsStart = 0
+    } else if jobsStart > 256 {
+      jobs.removeFirst(jobsStart)
+      jobsStart = 0
     }
-    return jobs[jobsStart]
+    return job
   }
 
   /// Runs the next job, up to its end or its next blocking call.

@@ -1,2 +1,0 @@
-// Keeps the target's place until the simulator's tests move in.
-import Testing

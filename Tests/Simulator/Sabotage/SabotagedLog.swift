@@ -1,0 +1,108 @@
+// The log store with a bug between it and the owners of its shards.
+import Engine
+import Wire
+
+final class SabotagedLog: LogStore {
+  private final class State { var clients: [ShardID: SabotagedClient] = [:] }
+  private let base: any LogStore
+  private let bug: PlantedBug
+  private let state = Held(State())
+
+  init(_ base: any LogStore, _ bug: PlantedBug) {
+    self.base = base
+    self.bug = bug
+  }
+
+  func executor(of shard: ShardID) -> any Executor { base.executor(of: shard) }
+  var recovered: [ShardID: ShardSummary] { base.recovered }
+
+  func open(
+    _ shard: ShardID, epoch: Epoch, client: any LogClient,
+    reply: @escaping @Sendable (Result<ShardRecovery, LogError>) -> Void
+  ) {
+    let known = state.value.clients[shard]
+    let between = known?.base === client ? known! : SabotagedClient(client, bug)
+    state.value.clients[shard] = between
+    base.open(shard, epoch: epoch, client: between) { [bug] result in
+      guard bug == .producersForgotten, case .success(var recovery) = result else {
+        return reply(result)
+      }
+      for index in recovery.stamps.indices { recovery.stamps[index].extras.producer = nil }
+      reply(.success(recovery))
+    }
+  }
+
+  func append(_ frame: Frame) {
+    state.value.clients[frame.shard]?.staged.append(frame)
+    base.append(frame)
+  }
+
+  func room(for shard: ShardID) -> Int { base.room(for: shard) }
+
+  func trim(_ shard: ShardID, before: Offset, epoch: Epoch) {
+    base.trim(shard, before: before, epoch: epoch)
+  }
+
+  func expired(_ shard: ShardID, policy: Retention, now: Timestamp) -> Offset? {
+    base.expired(shard, policy: policy, now: now)
+  }
+
+  func read(
+    _ shard: ShardID, from: Offset, bytesMax: Int, on executor: any Executor,
+    reply: @escaping @Sendable (ReadOutcome) -> Void
+  ) {
+    let staged = state.value.clients[shard]?.staged ?? []
+    if bug == .shownBeforeDurable, let next = staged.first, next.baseOffset <= from,
+      from < staged.last!.endOffset
+    {
+      let chunk = FrameChunk(staged.filter { $0.endOffset > from })
+      return executor.execute { reply(.frames(chunk)) }
+    }
+    base.read(shard, from: from, bytesMax: bytesMax, on: executor, reply: reply)
+  }
+
+  func find(
+    _ time: Timestamp, in shard: ShardID, on executor: any Executor,
+    reply: @escaping @Sendable (Result<Offset, LogError>) -> Void
+  ) {
+    base.find(time, in: shard, on: executor, reply: reply)
+  }
+
+  func remove(_ shard: ShardID) {
+    state.value.clients[shard] = nil
+    base.remove(shard)
+  }
+
+  func close(reply: @escaping @Sendable () -> Void) { base.close(reply: reply) }
+  var unready: String? { base.unready }
+  var metrics: [MetricSample] { base.metrics }
+}
+
+private final class SabotagedClient: LogClient {
+  let base: any LogClient
+  private let bug: PlantedBug
+  /// Appended and not answered.
+  var staged: [Frame] = []
+
+  init(_ base: any LogClient, _ bug: PlantedBug) {
+    self.base = base
+    self.bug = bug
+  }
+
+  func log(_ shard: ShardID, committed frames: [Frame]) {
+    staged.removeFirst(frames.count)
+    base.log(shard, committed: frames)
+  }
+
+  func log(_ shard: ShardID, undecided error: LogError) {
+    staged = []
+    if bug == .maybeToldAsNo, case .device = error {
+      return base.log(shard, undecided: .full)
+    }
+    base.log(shard, undecided: error)
+  }
+
+  func log(_ shard: ShardID, trimmed earliest: Offset, bytes: Int) {
+    base.log(shard, trimmed: earliest, bytes: bytes)
+  }
+}
