@@ -294,7 +294,7 @@ final class HTTP2Session {
   /// As on HTTP/1.1, what was asked in full is still answered; but the reader of a live stream is gone.
   func inputEnded() {
     let isAnswerable = streams.values.allSatisfy { $0.isRequestComplete && $0.phase != .streaming }
-    if isOver || streams.isEmpty || !isAnswerable {
+    if isOver || !isAnswerable {
       isOver = true
       connection.abort()
     } else if drainStage < 2 {
