@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from peer import Peer
+from peer import DATA, HTTP2Peer, Peer, RST_STREAM
 
 HOST = b"Host: localhost\r\n"
 
@@ -38,6 +38,21 @@ def test_curl_uploads_from_a_pipe(server, stream, flag):
     said = curl(flag, "-X", "POST", "-T", "-", "-H", "Content-Type: application/x-ndjson", url, stdin=lines)
     assert json.loads(said)["appended"] == 5000
     assert [record["value"]["n"] for record in server.read_all(stream)] == list(range(5000))
+
+
+@pytest.mark.parametrize("flag", ["--http1.1", "--http2-prior-knowledge"])
+def test_curl_shows_why_its_body_is_too_large(server, stream, flag):
+    said = curl(flag, "-H", "Content-Type: application/json", "--data-binary", "@-",
+                f"{server.url}/v1/streams/{stream}/records", stdin=b'"' + b"a" * (5 << 20) + b'"')
+    assert json.loads(said)["code"] == "body_too_large"
+
+
+def test_http2_drops_the_rest_of_a_refused_body_for_a_while(server, stream):
+    with HTTP2Peer(server.port, timeout=15) as peer:
+        peer.request(1, f"/v1/streams/{stream}/records", "POST", end=False, more=[("content-length", "5000000")])
+        assert json.loads(peer.until(DATA, 1)[3])["code"] == "body_too_large"
+        kind, _, _, code = peer.until(RST_STREAM, 1)
+        assert int.from_bytes(code, "big") == 0
 
 
 def test_curl_keeps_its_connection(server, stream):

@@ -33,6 +33,8 @@ final class HTTP2Exchange: Exchange {
   var bodyBytesSeen = 0
   var bodyBytesChecked = 0
   var bodyCheckedTick: UInt64 = 0
+  /// Answered in full while the body still comes: how long the rest of it is taken and dropped.
+  var restEndTick = UInt64.max
 
   // The answer.
   private var pieces: [ByteBuffer] = []
