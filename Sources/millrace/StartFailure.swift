@@ -1,6 +1,8 @@
 // Why the server did not start, in words that name what to do.
 import Engine
 import Gateway
+import Glibc
+import NIOCore
 import Wire
 
 /// For the person at the console: what is wrong, and the way out.
@@ -20,10 +22,10 @@ extension StartFailure {
         or choose another directory with --data.
         """
     case .disk(let error):
-      reason = "\(data): \(error)"
+      reason = "--data: \(data) cannot be used: \(error)"
       remedy = "Check that the directory can be written by this user, and that the disk has room."
     case .checkpoint(let lane, let error):
-      reason = "the checkpoints of lane \(lane) in \(data) cannot be read: \(error)"
+      reason = "\(data)/lanes/\(lane)/checkpoint.db cannot be read: \(error)"
       remedy = Self.restore(data)
     case .foreign(let file, let what):
       reason = "\(data)/\(file): \(what)"
@@ -59,7 +61,7 @@ extension StartFailure {
   }
 
   init(_ error: MetaError, data: String) {
-    reason = "the catalog in \(data) cannot be opened: \(error)"
+    reason = "\(data)/catalog.db cannot be opened: \(error)"
     remedy = "Check who may write there. " + Self.restore(data)
   }
 
@@ -85,9 +87,15 @@ extension StartFailure {
   }
 
   static func listening(on address: ListenAddress, _ error: any Error) -> StartFailure {
-    StartFailure(
-      reason: "cannot listen on \(address): \(error)",
-      remedy: "Is another program using the port? `ss -ltnp` shows it; --listen chooses another.")
+    let code = (error as? IOError)?.errnoCode
+    let words = code.map { String(cString: strerror($0)) } ?? "\(error)"
+    let remedy =
+      switch code {
+      case EADDRNOTAVAIL: "No interface of this machine has this address; `ip address` shows them."
+      case EACCES: "Ports below 1024 need a right (CAP_NET_BIND_SERVICE); choose a higher one."
+      default: "Is another program using the port? `ss -ltnp` shows it; --listen chooses another."
+      }
+    return StartFailure(reason: "--listen: cannot listen on \(address): \(words)", remedy: remedy)
   }
 }
 

@@ -1,4 +1,5 @@
 // The seam to the file system: every byte the embedded store keeps goes through it, so a simulator can lose some.
+import Glibc
 import NIOCore
 import Wire
 
@@ -62,5 +63,12 @@ public struct DiskError: Error, Sendable, Equatable {
     self.operation = operation
     self.path = path
     self.code = code
+  }
+}
+
+extension DiskError: CustomStringConvertible {
+  /// For people: `open lanes/0/wal-1.log: Permission denied`.
+  public var description: String {
+    "\(operation) \(path): \(code == 0 ? "\(kind)" : String(cString: strerror(code)))"
   }
 }

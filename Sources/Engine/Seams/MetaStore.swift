@@ -39,6 +39,16 @@ public enum MetaError: Error, Sendable, Equatable {
   case undecided(String)
 }
 
+extension MetaError: CustomStringConvertible {
+  /// For people.
+  public var description: String {
+    switch self {
+    case .conflict: "somebody else changed it meanwhile"
+    case .failed(let reason), .undecided(let reason): reason
+    }
+  }
+}
+
 public protocol MetaStore: AnyObject, Sendable {
   /// Every entry of `bucket`, by key. Blocks; for use at start.
   func list(_ bucket: String) throws(MetaError) -> [MetaRecord]
