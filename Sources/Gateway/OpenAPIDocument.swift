@@ -655,14 +655,18 @@ enum OpenAPIDocument {
         limit:
           name: limit
           in: query
-          description: Records in the answer. A stream of events ends after so many.
-          schema: { type: integer, minimum: 1, maximum: 10000, default: 1000 }
+          description: |
+            Records in the answer; a live one ends after so many. A page of JSON holds 1000 and 1 MiB unless
+            told. NDJSON and octet-stream go on to the tail in one answer, unless `limit`, `max_bytes` or
+            `wait` makes a page of them, with the same two bounds.
+          schema: { type: integer, minimum: 1, maximum: 10000 }
         maxBytes:
           name: max_bytes
           in: query
           description: |
-            About how large the answer may become; at least one record is given. Not with live answers.
-          schema: { type: integer, minimum: 1, maximum: 16777216, default: 1048576 }
+            About how large a page may become (see `limit`); at least one record is given. Not with live
+            answers.
+          schema: { type: integer, minimum: 1, maximum: 16777216 }
         wait:
           name: wait
           in: query

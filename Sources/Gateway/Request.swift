@@ -150,6 +150,12 @@ final class Request {
     exchange.start(status, browser(headers))
   }
 
+  /// HEAD of an answer that would be streamed: its length is not known, so none is said (RFC 9110 §8.6).
+  func respondHead(_ status: Int, _ headers: Headers) {
+    start(status, headers)
+    exchange.finish()
+  }
+
   /// Answers with a problem document.
   func fail(_ problem: Problem) {
     respond(

@@ -111,6 +111,15 @@ def test_head_is_get_without_its_body(server, stream):
                 assert head.headers.get("content-length") == get.headers.get("content-length")
 
 
+@pytest.mark.parametrize("query", ["live=sse", "live=ndjson", "from=earliest"])
+@pytest.mark.parametrize("flag", ["--http1.1", "--http2-prior-knowledge"])
+def test_head_of_a_streamed_answer_says_no_length(server, stream, flag, query):
+    server.append(stream, {"a": 1})
+    accept = () if "live" in query else ("-H", "Accept: application/x-ndjson")
+    head = curl(flag, "-I", *accept, f"{server.url}/v1/streams/{stream}/records?{query}")
+    assert head.split(b" ")[1] == b"200" and b"content-length" not in head, head
+
+
 def test_chunks_with_trailers_make_one_body(server, stream):
     with Peer(server.port) as peer:
         peer.send(f"POST /v1/streams/{stream}/records HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

@@ -25,7 +25,7 @@ enum ReadHandlers {
     let stream = try request.stream()
     let target = try ReadTarget(stream, try shardIndex(stream), query)
     let tails = request.loop.tails
-    if request.isHead, query.isLive { return request.respond(200, liveHeaders(query), nil) }
+    if request.isHead, query.isLive { return request.respondHead(200, liveHeaders(query)) }
     ReadPlacesFinder.find(target, query, tails.source, on: request.executor) { found in
       switch found {
       case .failure(let problem): fail(request, query, problem)

@@ -35,7 +35,7 @@ final class ThroughAnswer {
   }
 
   func start() {
-    if request.isHead { return respondEmpty() }
+    if request.isHead { return request.respondHead(200, headers) }
     tails.walkingAnswers += 1
     exchange.onDrain = { [self] in pump() }
     exchange.onClose = { [self] in leave() }

@@ -79,7 +79,8 @@ extension HTTP1Session {
       if exchange.isHTTP10 { exchange.closes = true } else { framing = .chunked }
     }
     if case .chunked = framing { exchange.isChunked = true }
-    exchange.isEventStream = headers["content-type"]?.hasPrefix("text/event-stream") ?? false
+    exchange.isEventStream =
+      exchange.sendsBody && (headers["content-type"]?.hasPrefix("text/event-stream") ?? false)
     writeHead(exchange, status, headers, framing)
     exchange.phase = .streaming
     if exchange.isEventStream, hasInputEnded { connection.abort() }
