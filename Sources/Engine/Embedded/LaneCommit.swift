@@ -216,9 +216,11 @@ extension Lane {
     for shard in touched {
       shard.isTouched = false
       shard.unwind()
+      // One answer for all, also for what was refused behind it. Whoever hears it may append at once to a shard whose
+      // owner has not heard yet, and so goes on behind what was dropped: that is dropped too.
+      shard.refusal = error
     }
     for shard in touched {
-      // One answer for all, also for what was refused behind it.
       shard.refusal = nil
       shard.client?.log(shard.id, undecided: error)
       settle(shard)

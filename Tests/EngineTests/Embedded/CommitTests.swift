@@ -117,6 +117,34 @@ import Wire
     #expect(bench.values(1) == ["1", "4"])
   }
 
+  @Test func `whoever hears of a failure may append at once to a shard that has not heard yet`()
+    throws
+  {
+    let bench = try StoreBench.opened()
+    let (one, other) = (try bench.owner(1), try bench.owner(2))
+    bench.disk.setFault { operation, path in
+      operation == "sync" && path.contains("wal") ? .inputOutput : nil
+    }
+    let answers = Countdown(3)
+    let next = Confined((one, other), to: bench.executor(of: 1))
+    bench.turns.on(bench.executor(of: 1)) {
+      // As on a connection that sends its next request as soon as this one is answered.
+      one.append(["1"]) { _ in next.value.1.append(["\"after 1\""]) { _ in _ = answers.isOver() } }
+      other.append(["2"]) { _ in
+        _ = answers.isOver()
+        next.value.0.append(["\"after 2\""]) { _ in _ = answers.isOver() }
+      }
+    }
+    #expect(answers.left == 0, "each is answered once")
+    bench.disk.setFault(nil)
+    bench.turns.advance(by: .seconds(3))
+    #expect(bench.append(one, ["\"3\""]) == nil && bench.append(other, ["\"4\""]) == nil)
+    #expect(bench.values(1).last == "\"3\"" && bench.values(2).last == "\"4\"")
+    let crashed = bench.crashed()
+    try crashed.open()
+    #expect(crashed.values(1) == bench.values(1) && crashed.values(2) == bench.values(2))
+  }
+
   @Test func `a clock that goes back does not stop appends, and times do not fall`() throws {
     let bench = try StoreBench.opened()
     let owner = try bench.owner(1)
