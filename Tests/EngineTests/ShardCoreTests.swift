@@ -176,6 +176,22 @@ struct ShardCoreTests {
     #expect(try core.place(draft(key: "k"), now: eleven).isDuplicate == false)
   }
 
+  @Test func `a key that was used again when its time was over is known in its next life, too`()
+    throws
+  {
+    func used(_ offset: UInt64, at milliseconds: Int64) -> StampedRange {
+      StampedRange(
+        extras: FrameExtras(idempotencyKey: "k", digest: BodyDigest(high: 1, low: 0)),
+        offsets: range(offset, offset + 1), timestamp: Timestamp(milliseconds: milliseconds))
+    }
+    // The log keeps keys a little longer than they hold, so that it has both.
+    let again = noon.milliseconds
+    var core = core(tail: 2, stamps: [used(0, at: again - 605_000), used(1, at: again)])
+    let now = Timestamp(milliseconds: again + 5000)
+    #expect(try core.place(draft(key: "k"), now: now).offsets == range(1, 2))
+    #expect(try core.place(draft(key: "k"), now: now).isDuplicate)
+  }
+
   @Test func `a full table of keys refuses new ones and lets go of old ones`() throws {
     var limits = ShardLimits()
     limits.idempotencyKeysMax = 2

@@ -60,8 +60,10 @@ struct IdempotencyTable {
   private mutating func expire(now: Timestamp) {
     let horizon = now.milliseconds - kept.milliseconds
     while oldest < order.count, order[oldest].timestamp.milliseconds < horizon {
-      entries[order[oldest].key] = nil
+      let old = order[oldest]
       oldest += 1
+      // The log may hold a key twice: used again when its time was over.
+      if entries[old.key] == old { entries[old.key] = nil }
     }
     if oldest > 1024, oldest * 2 > order.count {
       order.removeFirst(oldest)
