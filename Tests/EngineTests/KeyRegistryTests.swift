@@ -72,6 +72,21 @@ struct KeyRegistryTests {
     try registry.claim("slow", one, now: at(703))
   }
 
+  @Test func `requests that are refused for ten minutes leave nothing behind`() throws {
+    var registry = registry()
+    try registry.claim("kept", one, now: at(0))
+    registry.settle("kept", .appended, now: at(0))
+    for number in 0..<10_000 {
+      try registry.claim("k\(number)", one, now: at(1))
+      registry.settle("k\(number)", .nothing, now: at(1))
+    }
+    #expect(registry.count == 1 && registry.placeCount < 2000)
+    #expect(throws: AppendError.idempotencyMismatch) {
+      try registry.claim("kept", other, now: at(599))
+    }
+    try registry.claim("kept", other, now: at(601))
+  }
+
   @Test func `a full registry takes no new key until an old one's time is over`() throws {
     var registry = registry(keysMax: 2)
     for key in ["a", "b"] {

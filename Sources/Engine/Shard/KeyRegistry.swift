@@ -34,8 +34,11 @@ struct KeyRegistry {
   }
 
   /// Brings in order what was remembered from several shards.
-  mutating func filled() {
+  mutating func filled() { sortOrder() }
+
+  private mutating func sortOrder() {
     order = entries.map { ($0.key, $0.value.timestamp) }.sorted { $0.timestamp < $1.timestamp }
+    oldest = 0
   }
 
   /// Lets a request go on; every claim is to be settled.
@@ -46,6 +49,8 @@ struct KeyRegistry {
       guard entries.count < keysMax else { throw .idempotencyFull }
       entries[key] = Entry(digest: digest, timestamp: now, isInProgress: true, isUsed: false)
       order.append((key, now))
+      // Refused requests free their keys and leave their places.
+      if placeCount > 2 * entries.count + 1024 { sortOrder() }
       return
     }
     guard entry.digest == digest else { throw .idempotencyMismatch }
@@ -90,6 +95,8 @@ struct KeyRegistry {
   }
 
   var count: Int { entries.count }
+  /// Keys in order, those that are free again and those that stand there twice included.
+  var placeCount: Int { order.count - oldest }
 }
 
 /// What became of a request that had claimed its key.
