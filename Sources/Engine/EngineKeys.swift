@@ -10,7 +10,8 @@ extension Engine {
   ) {
     let home = stream.home(ofKey: key)
     let mailboxes = services.mailboxes
-    mailboxes.post(to: home.executor) { [self] in
+    // Not before the word of another loop that a request under this key, already answered, is over.
+    mailboxes.queue(to: home.executor) { [self] in
       desk(of: home).claim(
         key, digest, fill: { fill(home, in: stream) },
         reply: { refusal in mailboxes.post(to: executor) { reply(refusal) } })
@@ -20,7 +21,7 @@ extension Engine {
   /// A request that had claimed `key` is over.
   public func settle(_ key: String, _ outcome: KeyOutcome, in stream: Stream) {
     let home = stream.home(ofKey: key)
-    services.mailboxes.post(to: home.executor) { [self] in desk(of: home).settle(key, outcome) }
+    services.mailboxes.queue(to: home.executor) { [self] in desk(of: home).settle(key, outcome) }
   }
 
   private func desk(of home: Shard) -> KeyDesk {

@@ -38,8 +38,14 @@ struct Mailboxes: Sendable {
     self.boxes = boxes
   }
 
+  /// Runs `job` there; at once when that is here, before what others have posted.
   func post(to executor: any Executor, _ job: @escaping Mailbox.Job) {
     if executor.isCurrent { return job() }
+    queue(to: executor, job)
+  }
+
+  /// Runs `job` there, after what others have posted.
+  func queue(to executor: any Executor, _ job: @escaping Mailbox.Job) {
     if let box = boxes[ObjectIdentifier(executor)] { box.post(job) } else { executor.execute(job) }
   }
 }

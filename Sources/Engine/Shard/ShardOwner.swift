@@ -47,6 +47,7 @@ final class ShardOwner: LogClient {
   private let shard: Shard
   private let services: OwnerServices
   private var state = State.closed
+  /// In the order of the offsets that they wait for.
   private var waiters: [Waiter] = []
   private var followers: [Follower] = []
   private var trimmers: [Trimmer] = []
@@ -93,8 +94,11 @@ final class ShardOwner: LogClient {
     case .success(.duplicate(let offsets)) where offsets.upperBound <= durable:
       answer(executor, reply, .success(Appended(offsets: offsets, isDuplicate: true)))
     case .success(.duplicate(let offsets)):
-      waiters.append(
-        Waiter(offsets: offsets, isDuplicate: true, executor: executor, reply: reply))
+      // With the batch that it repeats: what follows that one may fail.
+      let place = waiters.firstIndex { $0.offsets.upperBound > offsets.upperBound }
+      waiters.insert(
+        Waiter(offsets: offsets, isDuplicate: true, executor: executor, reply: reply),
+        at: place ?? waiters.endIndex)
     case .success(.frame(let frame)):
       waiters.append(
         Waiter(
