@@ -53,6 +53,8 @@ enum ReadHandlers {
   ) {
     let exchange = request.exchange
     let tails = request.loop.tails
+    // It may have begun while the places were looked for.
+    if tails.isDraining { return fail(request, query, .stopping) }
     var headers = liveHeaders(query)
     let cursor = target.scope.cursor(at: places.start)
     if query.form == .lines {
