@@ -30,7 +30,6 @@ struct Settings {
     store.stagedBytesMax = 2048 << random.below(5)
     store.cacheBytes = random.below(4) * 4096
     store.segmentBytes = 1024 << random.below(5)
-    store.segmentAge = .milliseconds(20 << random.below(8))
     store.indexEveryBytes = 128 << random.below(4)
     store.openFilesMax = 1 + random.below(6)
     store.readers = 1 + random.below(2)

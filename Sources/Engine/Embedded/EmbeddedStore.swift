@@ -36,7 +36,7 @@ public final class EmbeddedStore: LogStore {
         number: lane.number, salt: opening.salt, options: options, disk: disk, time: time,
         executor: lanes[index], committer: blocking("commit-\(index)"),
         checkpointExecutor: blocking("checkpoint-\(index)"), checkpointer: lane.checkpointer,
-        reader: reader, readers: readers)
+        reader: reader, readers: readers, reserveBytes: options.reserveBytes * lanes.count)
       store.append(Lane(parts, taking: lane))
     }
     return EmbeddedStore(report: opening.report, lanes: store, reader: reader)

@@ -19,6 +19,8 @@ final class Lane {
     var checkpointer: Checkpointer
     var reader: SegmentReader
     var readers: [any Executor]
+    /// What is to stay free on the disk.
+    var reserveBytes: Int
   }
 
   let parts: Parts

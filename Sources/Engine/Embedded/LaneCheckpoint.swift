@@ -107,13 +107,13 @@ extension Lane {
     case .success(let outcome):
       checkpointing.hasFailed = false
       adopt(outcome)
-      if outcome.freeBytes < options.reserveBytes { becomeFull() }
+      if outcome.freeBytes < parts.reserveBytes { becomeFull() }
     case .failure(.files(let error)):
       undoPlan()
       failedCheckpoint("\(error)", isFull: error == .full)
     case .failure(.record(let error, let outcome)):
       checkpointing.unrecorded = outcome
-      failedCheckpoint("\(error)", isFull: outcome.freeBytes < options.reserveBytes)
+      failedCheckpoint("\(error)", isFull: outcome.freeBytes < parts.reserveBytes)
     }
     counters.isStuck.set(isStalled && checkpointing.hasFailed ? 1 : 0)
     let again = checkpointing.isWanted && !checkpointing.hasFailed
@@ -272,7 +272,7 @@ extension Lane {
   private func sawSpace(_ freeBytes: Int) {
     checkpointing.spaceTimer = nil
     // A little more than what makes it full, so that it does not go to and fro.
-    guard freeBytes >= options.reserveBytes + options.reserveBytes / 8 else { return watchSpace() }
+    guard freeBytes >= parts.reserveBytes + parts.reserveBytes / 8 else { return watchSpace() }
     isFull = false
     counters.isFull.set(0)
     prepareSpareFile()

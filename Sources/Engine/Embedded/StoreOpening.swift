@@ -354,10 +354,11 @@ struct StoreOpening {
   private mutating func cut(_ lane: inout RecoveredLane) throws(StoreOpenError) {
     guard let damage = lane.damage else { return }
     let shards = lane.order
-    try flush(&lane)
+    // Before the cut counts: whoever is killed in between finds the damage again, and comes here again.
     try onDisk { () throws(DiskError) in
       for shard in shards where !shard.isRemoved { try removeStrays(of: shard) }
     }
+    try flush(&lane)
     report.dropped.append(damage)
   }
 
@@ -367,9 +368,10 @@ struct StoreOpening {
     var kept = Set(shard.segments.map { SegmentFiles.name(of: $0.baseOffset) })
     kept.formUnion(shard.segments.dropLast().map { SegmentFiles.indexName(of: $0.baseOffset) })
     let directory = SegmentFiles.directory(shard.id)
-    for name in try disk.list(directory) where !kept.contains(name) {
-      try disk.remove("\(directory)/\(name)")
-    }
+    let strays = try disk.list(directory).filter { !kept.contains($0) }
+    guard !strays.isEmpty else { return }
+    for name in strays { try disk.remove("\(directory)/\(name)") }
+    try disk.syncDirectory(directory)
   }
 
   // MARK: Checkpoints at start
@@ -487,7 +489,7 @@ extension Lane {
     counters.shards.set(shards.count)
     counters.logFiles.set(log.files.count)
     counters.logBytesInUse.set(log.bytesInUse)
-    isFull = (try? parts.disk.freeBytes()).map { $0 < options.reserveBytes } ?? false
+    isFull = (try? parts.disk.freeBytes()).map { $0 < parts.reserveBytes } ?? false
     counters.isFull.set(isFull ? 1 : 0)
   }
 }

@@ -17,10 +17,9 @@ public struct StoreOptions: Sendable {
   public var stagedBytesMax = 16 << 20
   /// Frames in memory, a lane, so that readers near the tail need no disk.
   public var cacheBytes = 16 << 20
-  /// A segment is closed when it holds this much, or a quarter of what its shard's retention keeps.
+  /// A segment is closed when it holds this much or a quarter of what its shard's retention keeps, or spans an eighth
+  /// of the time that retention keeps.
   public var segmentBytes = 64 << 20
-  /// A segment is closed when it spans this long, or an eighth of what its shard's retention keeps.
-  public var segmentAge = Duration.seconds(3600)
   /// One entry of a segment's sparse index covers about this much.
   public var indexEveryBytes = 64 << 10
   /// Segment files held open for reading, all lanes together.
@@ -33,7 +32,8 @@ public struct StoreOptions: Sendable {
   public var retryDelay = Duration.seconds(1)
   /// A checkpoint that wrote more files than this syncs the whole file system once instead.
   public var syncsEachMax = 64
-  /// Appends are refused while less than this is free, so that checkpoints and trims can still go on.
+  /// Appends are refused while less than this is free for each lane, so that checkpoints and trims can still go on:
+  /// what the lanes' logs hold, up to all of their files, is still to be written to segments.
   public var reserveBytes = 256 << 20
   /// How long idempotency keys are kept, at least.
   public var keysKept = Duration.seconds(660)

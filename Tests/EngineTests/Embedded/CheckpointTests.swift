@@ -114,6 +114,21 @@ import Wire
     #expect(crashed.values(2) == ["\"other\""])
   }
 
+  @Test
+  func `what must stay free grows with the lanes: each log is still to be laid into segments`()
+    throws
+  {
+    for (lanes, isFull) in [(1, false), (2, true)] {
+      let bench = StoreBench()
+      bench.disk.setFreeBytes(StoreBench.options.reserveBytes * 3 / 2)
+      try bench.open(lanes: lanes)
+      #expect((bench.store.unready != nil) == isFull)
+      bench.disk.setFreeBytes(StoreBench.options.reserveBytes * 3)
+      bench.turns.advance(by: .seconds(5))
+      #expect(bench.store.unready == nil)
+    }
+  }
+
   @Test func `a disk that fills while checkpoints are recorded is a full disk`() throws {
     let (bench, owner, _) = try filled(10, flushed: 4)
     bench.disk.setFreeBytes(0)
