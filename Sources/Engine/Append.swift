@@ -39,6 +39,8 @@ public enum AppendError: Error, Sendable, Equatable {
   case idempotencyMismatch
   case idempotencyInProgress
   case idempotencyFull
+  /// One shard's part of the batch is larger than any frame of its log may be.
+  case tooLarge(bytes: Int, bytesMax: Int)
   /// Another owner has the shard; nothing was appended.
   case fenced
   /// The queue to disk is full; try again after a moment.

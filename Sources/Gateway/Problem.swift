@@ -292,6 +292,11 @@ extension Problem {
       self.init(.idempotencyInProgress, "Its answer is not known yet; ask again.")
     case .idempotencyFull:
       self.init(.idempotencyFull, "Keys older than ten minutes make room; try again later.")
+    case .tooLarge(let bytes, let bytesMax):
+      self.init(
+        .batchTooLarge,
+        "One shard's records take \(bytes) bytes in its log; a request's may take \(bytesMax).",
+        facts: Self.limit("frame_bytes_max", bytesMax))
     case .fenced:
       self.init(.ownerMoved, "Another owner has the shard; nothing was appended.")
     case .busy:

@@ -149,7 +149,12 @@ final class Server: Sendable {
 extension Configuration {
   var store: StoreOptions {
     var random = SystemRandomNumberGenerator()
-    return StoreOptions(salt: random.next())
+    var store = StoreOptions(salt: random.next())
+    // A body goes into one frame as a rule, and with keys taken out of values hardly into twice its size.
+    let mebibytes = (2 * bodyBytesMax + (1 << 20) - 1) >> 20
+    store.walFileBytes = max(store.walFileBytes, mebibytes << 20)
+    store.reserveBytes = store.walFileBytes * store.walFilesPerLane
+    return store
   }
 
   var engine: EngineSettings { EngineSettings() }

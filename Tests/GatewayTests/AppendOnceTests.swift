@@ -131,6 +131,20 @@ struct AppendLimitTests {
     return configuration
   }
 
+  @Test func `a batch that no frame of the log can hold is refused, and the server lives`()
+    async throws
+  {
+    try await TestGateway.with { gateway in
+      try await gateway.makeStream("s")
+      let line = "\"" + String(repeating: "x", count: 1000) + "\"\n"
+      let body = String(repeating: line, count: 3000)
+      let answer = try await gateway.append(records, "application/x-ndjson", body)
+      #expect(answer.status == 413 && answer.code == "batch_too_large")
+      #expect(answer.json["limit"] == "frame_bytes_max" && answer.json["applied"] == "no")
+      #expect(try await gateway.append(records, json, "1").status == 200)
+    }
+  }
+
   @Test func `each limit is named with what it allows`() async throws {
     try await TestGateway.with(Self.small) { gateway in
       try await gateway.makeStream("s")

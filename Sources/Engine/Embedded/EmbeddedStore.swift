@@ -7,6 +7,7 @@ public final class EmbeddedStore: LogStore {
   /// What opening found and did.
   public let report: RecoveryReport
   public let recovered: [ShardID: ShardSummary]
+  public let frameBytesMax: Int
   private let lanes: [Confined<Lane>]
   private let counters: [LaneCounters]
   private let reader: SegmentReader
@@ -39,11 +40,15 @@ public final class EmbeddedStore: LogStore {
         reader: reader, readers: readers, reserveBytes: options.reserveBytes * lanes.count)
       store.append(Lane(parts, taking: lane))
     }
-    return EmbeddedStore(report: opening.report, lanes: store, reader: reader)
+    return EmbeddedStore(
+      report: opening.report, lanes: store, reader: reader, frameBytesMax: options.frameBytesMax)
   }
 
-  private init(report: RecoveryReport, lanes: [Lane], reader: SegmentReader) {
+  private init(
+    report: RecoveryReport, lanes: [Lane], reader: SegmentReader, frameBytesMax: Int
+  ) {
     self.report = report
+    self.frameBytesMax = frameBytesMax
     self.reader = reader
     var recovered: [ShardID: ShardSummary] = [:]
     for lane in lanes { recovered.merge(lane.shards.mapValues(\.summary)) { one, _ in one } }

@@ -20,6 +20,9 @@ public protocol LogStore: AnyObject, Sendable {
     _ shard: ShardID, epoch: Epoch, client: any LogClient,
     reply: @escaping @Sendable (Result<ShardRecovery, LogError>) -> Void)
 
+  /// The largest frame that it takes.
+  var frameBytesMax: Int { get }
+
   /// Queues a records frame that continues the last one appended. *(shard's executor)*
   /// Its fate comes to the client: `committed`, or `undecided`.
   func append(_ frame: Frame)

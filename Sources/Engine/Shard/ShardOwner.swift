@@ -65,6 +65,10 @@ final class ShardOwner: LogClient {
     _ draft: consuming FrameDraft, if condition: AppendCondition, on executor: any Executor,
     reply: @escaping AppendReply
   ) {
+    let (bytes, bytesMax) = (draft.byteCount, services.log.frameBytesMax)
+    guard bytes <= bytesMax else {
+      return answer(executor, reply, .failure(.tooLarge(bytes: bytes, bytesMax: bytesMax)))
+    }
     guard case .open(var core) = state, !isRefusing else {
       let draft = draft
       return whenOpen { [self] opened in

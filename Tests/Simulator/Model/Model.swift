@@ -60,6 +60,7 @@ final class Model {
     case .sequenceReused, .idempotencyMismatch:
       violate("the same body is the same body", facts)
     case .producersFull, .idempotencyFull: violate("there is room for every stamp", facts)
+    case .tooLarge: violate("a batch fits a frame", facts)
     case .busy, .tailMoved, .sequenceGap, .sequenceTooOld, .staleProducer, .idempotencyInProgress:
       break
     }

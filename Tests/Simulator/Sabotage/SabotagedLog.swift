@@ -37,6 +37,8 @@ final class SabotagedLog: LogStore {
     base.append(frame)
   }
 
+  var frameBytesMax: Int { base.frameBytesMax }
+
   func room(for shard: ShardID) -> Int { base.room(for: shard) }
 
   func trim(_ shard: ShardID, before: Offset, epoch: Epoch) {
