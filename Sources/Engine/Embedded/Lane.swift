@@ -74,7 +74,9 @@ final class Lane {
     let mayGrow = log.files.count < options.walFilesPerLane
     if log.free == nil, log.active == nil || !mayGrow { requestCheckpoint() }
     if !dirty.isEmpty || !removed.isEmpty { armCheckpoint() }
-    if isFull { watchSpace() }
+    guard isFull else { return }
+    removeSpareFiles()
+    watchSpace()
   }
 
   // MARK: Owners

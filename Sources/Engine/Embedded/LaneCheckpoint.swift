@@ -155,7 +155,7 @@ extension Lane {
     checkpointing.removing = []
     checkpointing.removedSegments = []
     log.checkpointed(upTo: outcome.change.logSequence)
-    removeOddFiles()
+    removeSpareFiles()
     cache.drop(before: checkpointing.end)
     counters.logBytesInUse.set(log.bytesInUse)
     counters.cachedBytes.set(cache.byteCount)
@@ -224,15 +224,16 @@ extension Lane {
     goOnClosing()
   }
 
-  private func removeOddFiles() {
+  /// Removes free files of another size than the options ask for, and those that are too many: a start with a full log
+  /// makes one more than it may have, and on a full disk all but the next one are space that records need.
+  func removeSpareFiles() {
     let idle = log.files.filter { $0.state == .free && $0.pins == 0 }
-    var odd = idle.filter(\.isOdd)
-    // A start with a full log makes one file too many.
+    let odd = idle.filter(\.isOdd)
+    let usual = idle.filter { !$0.isOdd }
     let surplus = log.files.count - odd.count - options.walFilesPerLane
-    odd += idle.filter { !$0.isOdd }.prefix(max(0, surplus))
-    let files = odd
-    guard !odd.isEmpty else { return }
-    log.files.removeAll { file in odd.contains { $0.slot == file.slot } }
+    let files = odd + usual.prefix(max(0, isFull ? usual.count - 1 : surplus))
+    guard !files.isEmpty else { return }
+    log.files.removeAll { file in files.contains { $0.slot == file.slot } }
     counters.logFiles.set(log.files.count)
     let (disk, lane) = (parts.disk, confined)
     parts.checkpointExecutor.execute {
@@ -253,6 +254,7 @@ extension Lane {
     guard !isFull else { return }
     isFull = true
     counters.isFull.set(1)
+    removeSpareFiles()
     watchSpace()
   }
 

@@ -114,6 +114,25 @@ import Wire
     #expect(crashed.values(2) == ["\"other\""])
   }
 
+  @Test func `a full disk gets back the log files that nobody needs`() throws {
+    let (bench, owner, written) = try filled(200, flushed: 200)
+    let files = { bench.disk.paths(below: "lanes/0/").count }
+    #expect(files() > 2)
+    bench.disk.setFreeBytes(0)
+    #expect(bench.append(owner, ["1"]) == nil)
+    bench.makeCheckpoint()
+    #expect(bench.store.unready == "the disk is full")
+    #expect(files() == 2, "the one that is written, and the next")
+    #expect(bench.trim(owner, before: 100) == nil)
+    bench.disk.setFreeBytes(1 << 30)
+    bench.turns.advance(by: .seconds(5))
+    for number in 0..<200 { #expect(bench.append(owner, [value(number)]) == nil) }
+    #expect(files() > 2)
+    let crashed = bench.crashed()
+    try crashed.open()
+    #expect(crashed.values(1, from: 100).prefix(101) == (written[100...] + ["1"])[...])
+  }
+
   @Test
   func `what must stay free grows with the lanes: each log is still to be laid into segments`()
     throws
