@@ -48,11 +48,11 @@ struct Query {
     return value
   }
 
-  /// `true` or `false` (no value means true), or nil if it is not there.
+  /// `true` or `false`, or nil if it is not there.
   func flag(_ name: String) throws(Problem) -> Bool? {
     switch self[name] {
     case nil: nil
-    case "true", "": true
+    case "true": true
     case "false": false
     default: throw Self.refusal(name, "It is true or false.")
     }

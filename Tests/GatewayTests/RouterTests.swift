@@ -143,8 +143,12 @@ struct QueryTests {
     #expect(try Query().integer("n", in: 1...1000) == nil)
   }
 
-  @Test func `a flag is true, false, or there`() throws {
-    #expect(try Query("f", known: ["f"]).flag("f") == true)
+  @Test func `a flag is true or false`() throws {
+    #expect(try Query("f=true", known: ["f"]).flag("f") == true)
+    #expect(try Query("", known: ["f"]).flag("f") == nil)
+    for empty in ["f", "f="] {
+      #expect(throws: Problem.self) { try Query(empty, known: ["f"]).flag("f") }
+    }
     #expect(try Query("f=false", known: ["f"]).flag("f") == false)
     #expect(throws: Problem.self) { try Query("f=yes", known: ["f"]).flag("f") }
   }
