@@ -4,6 +4,7 @@
 A writer appends to the streams meanwhile, so that live answers have something to say. Afterwards the server must still
 stand, must have answered nothing with a 500, and must start again from what all those requests left behind.
 Usage: scripts/contract.py [--seconds 60] [--seed 1]   (without a seed, one is drawn and printed)
+       scripts/contract.py --examples 50               (the same cases every time, so many for each operation)
 """
 import argparse
 import json
@@ -67,15 +68,15 @@ class Writer(threading.Thread):
             self.round()
 
 
-def check(server, seconds, seed):
-    """Schemathesis's exit code."""
+def check(server, extent):
+    """Schemathesis's exit code; `extent` is what it is told of how far to go."""
     with tempfile.TemporaryDirectory(prefix="millrace-contract-") as directory:
         settings = pathlib.Path(directory) / "schemathesis.toml"
         settings.write_text(SETTINGS.format(
             checks="\n".join(f"{name}.enabled = true" for name in CHECKS)))
         return subprocess.run(
             [sys.executable, "-m", "schemathesis.cli", "--config-file", settings, "run",
-             ROOT / "openapi.yaml", "--url", server.url, "--max-time", str(seconds), "--seed", str(seed),
+             ROOT / "openapi.yaml", "--url", server.url, *extent,
              "--generation-database", "none",
              "--suppress-health-check", "all", "--warnings", "off", "--no-color", "--max-failures", "20"],
             cwd=directory,
@@ -88,8 +89,15 @@ def main():
     parser.add_argument("--binary", default=os.environ.get("MILLRACE", str(ROOT / ".build/release/millrace")))
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31))
+    parser.add_argument("--examples", type=int)
     arguments = parser.parse_args()
-    print(f"contract: seed {arguments.seed}, {arguments.seconds} s", flush=True)
+    if arguments.examples:
+        again = f"--examples {arguments.examples}"
+        extent = ["--max-examples", str(arguments.examples), "--generation-deterministic"]
+    else:
+        again = f"--seconds {arguments.seconds} --seed {arguments.seed}"
+        extent = ["--max-time", str(arguments.seconds), "--seed", str(arguments.seed)]
+    print(f"contract: {again}", flush=True)
     faults = []
     server = Server(arguments.binary, None)
     try:
@@ -97,7 +105,7 @@ def main():
         writer = Writer(server)
         writer.round()
         writer.start()
-        if check(server, arguments.seconds, arguments.seed) != 0:
+        if check(server, extent) != 0:
             faults.append("schemathesis found what stands above")
         writer.is_over.set()
         writer.join(30)
@@ -118,8 +126,7 @@ def main():
     for fault in faults:
         print(f"contract: {fault}")
     if faults:
-        print(f"contract: failed; again with: scripts/contract.py --seconds {arguments.seconds} "
-              f"--seed {arguments.seed}")
+        print(f"contract: failed; again with: scripts/contract.py {again}")
         return 1
     print(f"contract: passed: {count:,} requests, {len(operations)} operations, no server error, "
           "started again from what was left")
