@@ -77,7 +77,6 @@ def check(server, extent):
         return subprocess.run(
             [sys.executable, "-m", "schemathesis.cli", "--config-file", settings, "run",
              ROOT / "openapi.yaml", "--url", server.url, *extent,
-             "--generation-database", "none",
              "--suppress-health-check", "all", "--warnings", "off", "--no-color", "--max-failures", "20"],
             cwd=directory,
             env={**os.environ, "PYTHONPATH": str(ROOT / "Tests"), "SCHEMATHESIS_HOOKS": "contract_hooks"},
@@ -96,7 +95,8 @@ def main():
         extent = ["--max-examples", str(arguments.examples), "--generation-deterministic"]
     else:
         again = f"--seconds {arguments.seconds} --seed {arguments.seed}"
-        extent = ["--max-time", str(arguments.seconds), "--seed", str(arguments.seed)]
+        extent = ["--max-time", str(arguments.seconds), "--seed", str(arguments.seed),
+                  "--generation-database", "none"]
     print(f"contract: {again}", flush=True)
     faults = []
     server = Server(arguments.binary, None)

@@ -34,7 +34,7 @@ stage tidy "^(tidy:|Ran |OK|FAILED)" sh -c "python3 Tests/test_tidy.py && python
 stage swift "^(✔|✘) Test run|Executed [0-9]+ test|error:" swift test --quiet
 stage build "^Build of|error:" make --no-print-directory build
 stage api " (passed|failed|error)|^contract: [^s]" sh -c \
-  "$python -m pytest -q Tests/AcceptanceTests -k openapi && $python scripts/contract.py --examples 60"
+  "$python -m pytest -q Tests/AcceptanceTests -k openapi && $python scripts/contract.py --examples 120"
 stage acceptance " (passed|failed|error)" $python -m pytest -q Tests/AcceptanceTests -k "not openapi"
 stage docs "^doc-test:" $python scripts/doc-test.py README.md docs
 # Seven targets of eight seconds; `make fuzz` takes its time.
