@@ -29,19 +29,25 @@ struct Inspect: ParsableCommand {
   @Flag(help: "One JSON object; 64-bit numbers are strings.") var json = false
 
   func run() throws {
-    let inspector: StoreInspector
-    do throws(InspectionFailure) {
-      inspector = try StoreInspector(dir)
-    } catch {
-      Console.error("millrace: \(error)\n")
-      throw InspectionExit.cannotLook
-    }
+    let inspector = try StoreInspector.opened(dir)
     let inspection = inspector.inspect()
     Console.output(
       json
         ? InspectionJSON.text(inspection, of: dir)
         : InspectionText.text(inspection, of: dir, eachShard: shards))
     if inspection.isDamaged { throw InspectionExit.damaged }
+  }
+}
+
+extension StoreInspector {
+  /// Looks at the directory, or says why it cannot and ends the command.
+  static func opened(_ directory: String) throws -> StoreInspector {
+    do throws(InspectionFailure) {
+      return try StoreInspector(directory)
+    } catch {
+      Console.error("millrace: \(error)\n")
+      throw InspectionExit.cannotLook
+    }
   }
 }
 

@@ -32,13 +32,7 @@ struct Verify: ParsableCommand {
   @Flag(name: .shortAndLong, help: "No progress on standard error.") var quiet = false
 
   func run() throws {
-    let inspector: StoreInspector
-    do throws(InspectionFailure) {
-      inspector = try StoreInspector(dir)
-    } catch {
-      Console.error("millrace: \(error)\n")
-      throw InspectionExit.cannotLook
-    }
+    let inspector = try StoreInspector.opened(dir)
     var progress = Progress(isQuiet: quiet)
     let verification = inspector.verify { done, total in progress.tell(done, total) }
     progress.end()

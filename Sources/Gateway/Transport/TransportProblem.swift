@@ -38,7 +38,6 @@ public enum Malformation: String, Error, Sendable, CaseIterable {
   case chunkSize = "a chunk size is not hexadecimal"
   case chunkExtension = "chunk extensions are malformed or too long"
   case chunkEnd = "a chunk is not followed by CRLF"
-  case http2Preface = "the HTTP/2 connection preface is damaged"
   case http2Messaging = "the header fields of an HTTP/2 request are malformed"
 }
 
