@@ -20,6 +20,9 @@ public final class PosixDisk: Disk {
   }
 
   private static let lockName = "lock"
+  /// Nobody else's: beside records the directory holds the secrets that webhooks are signed with.
+  private static let directoryMode: mode_t = 0o700
+  static let fileMode: mode_t = 0o600
   private let root: CInt
   /// -1 if a directory that is only read has no lock file, or a server holds it.
   private let lock: CInt
@@ -71,7 +74,7 @@ public final class PosixDisk: Disk {
     do {
       descriptor = try call("open", lockName) {
         access == .exclusive
-          ? openat(root, lockName, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+          ? openat(root, lockName, O_RDWR | O_CREAT | O_CLOEXEC, fileMode)
           : openat(root, lockName, O_RDONLY | O_CLOEXEC)
       }
     } catch {
@@ -98,7 +101,7 @@ public final class PosixDisk: Disk {
   public func open(_ path: String, create: Bool) throws(DiskError) -> any DiskFile {
     let flags = access == .exclusive ? O_RDWR | (create ? O_CREAT : 0) : O_RDONLY
     let root = root
-    let descriptor = try call("open", path) { openat(root, path, flags | O_CLOEXEC, 0o644) }
+    let descriptor = try call("open", path) { openat(root, path, flags | O_CLOEXEC, Self.fileMode) }
     return PosixFile(descriptor: descriptor, path: path)
   }
 
@@ -151,13 +154,13 @@ public final class PosixDisk: Disk {
   {
     let slash = path.lastIndex(of: "/")
     let above = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
-    if mkdirat(root, path, 0o755) != 0 {
+    if mkdirat(root, path, directoryMode) != 0 {
       if errno == EEXIST { return }
       guard errno == ENOENT, above != "/", above != "." else {
         throw DiskError("mkdir", path, errno)
       }
       try makeDirectories(above, below: root, syncing: syncing)
-      if mkdirat(root, path, 0o755) != 0, errno != EEXIST {
+      if mkdirat(root, path, directoryMode) != 0, errno != EEXIST {
         throw DiskError("mkdir", path, errno)
       }
     }

@@ -1,5 +1,6 @@
 // A connection to a SQLite database, and its prepared statements: the little of SQLite that the stores need.
 import CSQLite
+import Glibc
 
 /// One connection; used by one thread at a time.
 ///
@@ -10,6 +11,7 @@ final class SQLiteDatabase: @unchecked Sendable {
 
   /// Opens or makes the file, with a write-ahead log that is synced at each commit.
   init(path: String, readOnly: Bool = false) throws(MetaError) {
+    if !readOnly { try Self.keepPrivate(path) }
     var handle: OpaquePointer?
     let flags =
       SQLITE_OPEN_NOMUTEX
@@ -27,6 +29,15 @@ final class SQLiteDatabase: @unchecked Sendable {
       try run("PRAGMA journal_mode = WAL")
       try run("PRAGMA synchronous = FULL")
     }
+  }
+
+  /// SQLite makes a file that everybody may read; those beside it get the rights of the first.
+  private static func keepPrivate(_ path: String) throws(MetaError) {
+    let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, PosixDisk.fileMode)
+    guard descriptor >= 0 else { throw .failed("\(path): \(String(cString: strerror(errno)))") }
+    // Whoever has read it so far has; it may be another's file that we are let into.
+    _ = fchmod(descriptor, PosixDisk.fileMode)
+    _ = Glibc.close(descriptor)
   }
 
   deinit { close() }

@@ -53,4 +53,26 @@ import Testing
     #expect(try deep.list("") == ["lock"])
     #expect(try PosixDisk(directory.path, access: .readOnly).list("a/b") == ["c"])
   }
+
+  @Test func `what is made is nobody else's to read, databases too`() throws {
+    let directory = TemporaryDirectory()
+    let disk = try PosixDisk(directory.path + "/data", access: .exclusive)
+    try disk.createDirectory("lanes/0")
+    _ = try disk.open("file", create: true)
+    let thread = ThreadExecutor(name: "catalog")
+    defer { thread.stop() }
+    let loose = open(directory.path + "/data/catalog.db", O_CREAT | O_WRONLY, 0o644)
+    close(loose)
+    let meta = try SQLiteMeta(path: directory.path + "/data/catalog.db", on: thread)
+    withExtendedLifetime(meta) {
+      for (path, mode) in [
+        ("", 0o700), ("/lanes/0", 0o700), ("/file", 0o600), ("/lock", 0o600),
+        ("/catalog.db", 0o600), ("/catalog.db-wal", 0o600),
+      ] as [(String, mode_t)] {
+        var status = stat()
+        #expect(stat(directory.path + "/data" + path, &status) == 0, "\(path)")
+        #expect(status.st_mode & 0o777 == mode, "\(path)")
+      }
+    }
+  }
 }
