@@ -13,11 +13,12 @@ public struct EngineSettings: Sendable {
 }
 
 public final class Engine: Sendable {
-  private let catalog: Catalog
+  let catalog: Catalog
   private let meta: any MetaStore
   let services: OwnerServices
   private let lanes: [any Executor]
   private let settings: EngineSettings
+  let subscriptionChanges: SubscriptionChanges
   private let isStopping = Atomic<Bool>(false)
 
   /// This node's term as the owner of its shards.
@@ -56,19 +57,18 @@ public final class Engine: Sendable {
       log: log, time: time, epoch: epoch, limits: settings.shardLimits,
       mailboxes: Mailboxes(lanes), meters: Meters())
     self.services = services
+    let subscriptionChanges = SubscriptionChanges(services)
+    self.subscriptionChanges = subscriptionChanges
     catalog = Catalog(
       contents, meta: meta, maker: ShardMaker(log: log), time: time,
-      limits: settings.catalogLimits
-    ) { stream in
-      services.meters.streamsDeleted.wrappingAdd(1, ordering: .relaxed)
-      for shard in stream.shards {
-        shard.publishRemoved()
-        services.mailboxes.post(to: shard.executor) {
-          shard.seat.value.owner?.end(.gone)
-          services.log.remove(shard.id)
-        }
-      }
-    }
+      limits: settings.catalogLimits,
+      streamRemoved: { stream in
+        services.meters.streamsDeleted.wrappingAdd(1, ordering: .relaxed)
+        for shard in stream.shards { services.remove(shard) }
+      },
+      subscriptionChanged: { before, now in
+        if let change = SubscriptionChange(before, now) { subscriptionChanges.announce(change) }
+      })
   }
 
   /// The shard's owner, made now if there is none. On the shard's executor.
@@ -88,28 +88,37 @@ public final class Engine: Sendable {
   // MARK: Streams
 
   /// The stream of this name, as of now. Cheap; from any thread.
-  public func stream(named name: String) -> Stream? { catalog.stream(named: name) }
+  public func stream(named name: String) -> Stream? { catalog.streams.entry(named: name) }
 
   /// Up to `limit` streams in name order that start with `prefix` and come after the name `after`.
   public func streams(prefix: String, after: String?, limit: Int) -> [Stream] {
-    catalog.streams(prefix: prefix, after: after, limit: limit)
+    catalog.streams.entries(prefix: prefix, after: after, limit: limit)
   }
 
   public enum EnsureOutcome: Sendable {
     case created(Stream)
     case exists(Stream)
+
+    init(_ ensured: Directory<Stream>.Ensured) {
+      switch ensured {
+      case .created(let stream): self = .created(stream)
+      case .exists(let stream): self = .exists(stream)
+      }
+    }
   }
+
   /// Creates the stream, or finds that it is as `fields` say (only those present are compared).
   /// - Parameter createOnly: refuse with `.alreadyExists` instead of comparing.
   public func ensureStream(
     _ name: String, _ fields: StreamFields, createOnly: Bool, on executor: any Executor,
     reply: @escaping @Sendable (Result<EnsureOutcome, CatalogError>) -> Void
   ) {
-    catalog.ensure(name, fields, createOnly: createOnly, on: executor) { [services] result in
+    catalog.ensureStream(name, fields, createOnly: createOnly, on: executor) { [services] result in
       if case .success(.created) = result {
         services.meters.streamsCreated.wrappingAdd(1, ordering: .relaxed)
       }
-      services.mailboxes.post(to: executor) { reply(result) }
+      let outcome = result.map(EnsureOutcome.init)
+      services.mailboxes.post(to: executor) { reply(outcome) }
     }
   }
 
@@ -118,17 +127,20 @@ public final class Engine: Sendable {
     _ name: String, _ fields: StreamFields, ifRevision: Revision?, on executor: any Executor,
     reply: @escaping @Sendable (Result<Stream, CatalogError>) -> Void
   ) {
-    catalog.change(name, fields, ifRevision: ifRevision, on: executor) { [services] result in
+    catalog.changeStream(name, fields, ifRevision: ifRevision, on: executor) { [services] result in
       services.mailboxes.post(to: executor) { reply(result) }
     }
   }
 
   /// Deletes the stream; its followers hear that it is gone, and its space follows.
+  /// - Parameter force: also while subscriptions use it, which is `.inUse` otherwise. Those that read from it never
+  ///   deliver again, whatever has its name later.
   public func deleteStream(
     _ name: String, ifRevision: Revision?, force: Bool, on executor: any Executor,
     reply: @escaping @Sendable (Result<Void, CatalogError>) -> Void
   ) {
-    catalog.delete(name, ifRevision: ifRevision, on: executor) { [services] result in
+    catalog.deleteStream(name, ifRevision: ifRevision, force: force, on: executor) {
+      [services] result in
       services.mailboxes.post(to: executor) { reply(result) }
     }
   }
@@ -225,7 +237,7 @@ public final class Engine: Sendable {
   /// Looks at the streams after the name `after`, a slice at a time, and trims what their retention lets go.
   private func sweep(_ lane: any Executor, after: String?) {
     guard !isStopping.load(ordering: .acquiring) else { return }
-    let slice = catalog.streams(prefix: "", after: after, limit: settings.retentionSlice)
+    let slice = streams(prefix: "", after: after, limit: settings.retentionSlice)
     for stream in slice where stream.spec.retention != Retention(age: nil, bytes: nil) {
       for shard in stream.shards where shard.executor === lane && !shard.isRemoved {
         let policy = stream.spec.retention.share(of: stream.shards.count)
@@ -250,11 +262,15 @@ public final class Engine: Sendable {
   }
 
   public var metrics: [MetricSample] {
-    let counts = catalog.counts
     let meters = services.meters
     return [
-      MetricSample("millrace_streams", .gauge, "Streams.", value: Double(counts.streams)),
-      MetricSample("millrace_shards", .gauge, "Shards.", value: Double(counts.shards)),
+      MetricSample(
+        "millrace_streams", .gauge, "Streams.", value: Double(catalog.streams.count)),
+      MetricSample(
+        "millrace_shards", .gauge, "Shards of streams.", value: Double(catalog.ledger.shardCount)),
+      MetricSample(
+        "millrace_subscriptions", .gauge, "Subscriptions.",
+        value: Double(catalog.subscriptions.count)),
       MetricSample(
         "millrace_streams_created_total", .counter, "Streams created since start.",
         value: Double(meters.streamsCreated.load(ordering: .relaxed))),
@@ -268,32 +284,39 @@ public final class Engine: Sendable {
     ] + services.log.metrics
   }
 
-  /// Refuses new appends, finishes those in flight, ends followers, and closes the stores. Replies on `executor`.
+  /// Refuses new appends and deliveries, finishes those in flight, ends followers, and closes the stores. Replies on
+  /// `executor`.
   public func stop(on executor: any Executor, reply: @escaping @Sendable () -> Void) {
     isStopping.store(true, ordering: .releasing)
     catalog.stop()
-    stopLanes(lanes[...]) { [services, meta] in
-      services.log.close {
-        meta.close { executor.execute(reply) }
+    // What serves a subscription appends to shards until it is settled: those go last.
+    stopLanes(lanes[...], owners: { $0.subscriptionOwners(on: $1) }) { [self] in
+      stopLanes(lanes[...], owners: { $0.shardOwners(on: $1) }) { [services, meta] in
+        services.log.close {
+          meta.close { executor.execute(reply) }
+        }
       }
     }
   }
 
   /// Stops the owners lane after lane; each once the answers it owes are given.
-  private func stopLanes(_ rest: ArraySlice<any Executor>, then: @escaping @Sendable () -> Void) {
+  private func stopLanes(
+    _ rest: ArraySlice<any Executor>,
+    owners find: @escaping @Sendable (Engine, any Executor) -> [any StoppableOwner],
+    then: @escaping @Sendable () -> Void
+  ) {
     guard let lane = rest.first else { return then() }
     lane.execute { [self] in
-      let owners = catalog.streams(prefix: "", after: nil, limit: .max)
-        .flatMap(\.shards).filter { $0.executor === lane }.compactMap(\.seat.value.owner)
+      let owners = find(self, lane)
       for owner in owners { owner.refuse() }
       awaitSettled(Confined(owners, to: lane)) { [self] in
-        stopLanes(rest.dropFirst(), then: then)
+        stopLanes(rest.dropFirst(), owners: find, then: then)
       }
     }
   }
 
   private func awaitSettled(
-    _ owners: Confined<[ShardOwner]>, then: @escaping @Sendable () -> Void
+    _ owners: Confined<[any StoppableOwner]>, then: @escaping @Sendable () -> Void
   ) {
     guard owners.value.allSatisfy(\.isSettled) else {
       owners.executor.schedule(after: .milliseconds(2)) { [self] in
@@ -301,8 +324,44 @@ public final class Engine: Sendable {
       }
       return
     }
-    for owner in owners.value { owner.end(.stopping) }
+    for owner in owners.value { owner.stop() }
     then()
+  }
+
+  private func shardOwners(on lane: any Executor) -> [any StoppableOwner] {
+    let shards =
+      streams(prefix: "", after: nil, limit: .max).flatMap(\.shards)
+      + subscriptions(prefix: "", after: nil, limit: .max).map(\.journal)
+    return shards.filter { $0.executor === lane }.compactMap(\.seat.value.owner)
+  }
+
+  private func subscriptionOwners(on lane: any Executor) -> [any StoppableOwner] {
+    subscriptions(prefix: "", after: nil, limit: .max)
+      .filter { $0.journal.executor === lane }.compactMap(\.seat.owner)
+  }
+}
+
+/// What has to be brought to rest before the stores are closed. On its executor.
+protocol StoppableOwner: AnyObject {
+  /// Takes nothing new; what is under way is still finished.
+  func refuse()
+  /// True when no answer is owed.
+  var isSettled: Bool { get }
+  /// Tells whoever waits that the Engine stops; nothing is taken from now on.
+  func stop()
+}
+
+extension OwnerServices {
+  /// Tells the shard's owner and the log that it is no more; from any thread.
+  func remove(_ shard: Shard) {
+    shard.publishRemoved()
+    mailboxes.post(to: shard.executor) { end(shard) }
+  }
+
+  /// The same on the shard's executor, once it is published as removed.
+  func end(_ shard: Shard) {
+    shard.seat.value.owner?.end(.gone)
+    log.remove(shard.id)
   }
 }
 
@@ -326,20 +385,4 @@ public struct Following: Sendable {
 
   /// Asks that no more events come; those already on their way may still.
   public func cancel() { cancelFollowing() }
-}
-
-public enum CatalogError: Error, Sendable {
-  case notFound
-  /// There is one, and only creating was asked for.
-  case alreadyExists(Stream)
-  /// There is one with other settings; `fields` names what differs.
-  case existsDifferently(Stream, fields: [String])
-  /// `If-Match` did not hold; the stream as it is.
-  case revisionMismatch(Stream)
-  /// This field cannot be changed.
-  case fixed(field: String)
-  /// More streams or shards than configured.
-  case limit(String)
-  case failed(String, applied: Applied)
-  case stopping
 }

@@ -56,6 +56,10 @@ public final class Stream: Sendable {
     self.shards = shards
   }
 
+  public var version: EntryVersion {
+    EntryVersion(incarnation: incarnation, revision: revision)
+  }
+
   /// The shard of a record with this key hash: the hash space is cut into equal ranges.
   public func shard(forKeyHash hash: UInt64) -> Shard {
     shards[Int(hash.multipliedFullWidth(by: UInt64(shards.count)).high)]

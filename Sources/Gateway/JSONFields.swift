@@ -109,6 +109,69 @@ struct JSONFields {
     }
     return .set(duration)
   }
+
+  /// A duration within `range`.
+  func duration(_ name: String, in range: ClosedRange<Duration>) throws(Problem) -> Duration? {
+    guard let value = self[name] else { return nil }
+    return try Self.duration(value, at: Self.pointer(pointer, name), in: range)
+  }
+
+  /// A list of durations within `range`, at most `countMax` of them.
+  func durations(
+    _ name: String, in range: ClosedRange<Duration>, countMax: Int
+  ) throws(Problem) -> [Duration]? {
+    guard let value = self[name] else { return nil }
+    let pointer = Self.pointer(pointer, name)
+    guard case .array(let elements) = value else {
+      throw Self.wrongType(pointer, "an array of durations", isNull: value == .null)
+    }
+    guard elements.count <= countMax else {
+      throw Self.badValue(pointer, "it has at most \(countMax) durations.")
+    }
+    var durations: [Duration] = []
+    for (index, element) in elements.enumerated() {
+      durations.append(try Self.duration(element, at: "\(pointer)/\(index)", in: range))
+    }
+    return durations
+  }
+
+  private static func duration(
+    _ value: JSONValue, at pointer: String, in range: ClosedRange<Duration>
+  ) throws(Problem) -> Duration {
+    guard case .string(let text) = value else {
+      throw wrongType(pointer, "a duration such as \"30s\"", isNull: value == .null)
+    }
+    guard let duration = DurationText.parse(text), range.contains(duration) else {
+      throw badValue(
+        pointer,
+        "it is a duration from \(DurationText.format(range.lowerBound)) to "
+          + "\(DurationText.format(range.upperBound)), such as \"30s\".")
+    }
+    return duration
+  }
+
+  /// One of a few words.
+  func choice<Choice: RawRepresentable<String> & CaseIterable>(
+    _ name: String, of type: Choice.Type
+  ) throws(Problem) -> Choice? {
+    guard let text = try text(name) else { return nil }
+    guard let choice = Choice(rawValue: text) else {
+      let words = Choice.allCases.map(\.rawValue).joined(separator: ", ")
+      throw Self.badValue(Self.pointer(pointer, name), "it is one of \(words).")
+    }
+    return choice
+  }
+
+  /// The name of a stream or the like.
+  func name(_ name: String) throws(Problem) -> String? {
+    guard let text = try text(name) else { return nil }
+    guard Request.isName(text) else {
+      throw Self.badValue(
+        Self.pointer(pointer, name),
+        "a name has 1 to 255 of A-Z a-z 0-9 . _ ~ - and begins with a letter or digit.")
+    }
+    return text
+  }
 }
 
 extension Request {

@@ -45,6 +45,7 @@ enum OpenAPIDocument {
     tags:
       - { name: streams, description: "Streams and their shards." }
       - { name: records, description: "Appending and reading." }
+      - { name: subscriptions, description: "Durable places in a stream that consumers share." }
       - { name: operation, description: "For those who run the server." }
 
     paths:
@@ -173,16 +174,22 @@ enum OpenAPIDocument {
           summary: Deletes the stream and its records.
           description: |
             A stream made again under the name has a new `incarnation` and shares nothing with the old one.
+
+            While a subscription reads from it or buries into it, this is 409 `stream_in_use` with the first
+            ten of them in `subscriptions`; `GET /v1/subscriptions?stream=` lists all. With `force=true` it
+            goes all the same: whoever read from it answers 410 `stream_replaced` from then on, whatever
+            stream has its name, and can only be shown and deleted.
           parameters:
             - $ref: "#/components/parameters/ifMatchStream"
             - name: force
               in: query
-              description: Delete it even while something needs it. Nothing can, in this version.
+              description: Delete it even while subscriptions need it.
               schema: { type: boolean, default: false }
           responses:
             "204": { description: It is gone. }
             "400": { $ref: "#/components/responses/Problem" }
             "404": { $ref: "#/components/responses/Problem" }
+            "409": { $ref: "#/components/responses/Problem" }
             "412": { $ref: "#/components/responses/Problem" }
             default: { $ref: "#/components/responses/Problem" }
 
@@ -492,6 +499,235 @@ enum OpenAPIDocument {
             "416": { $ref: "#/components/responses/Problem" }
             default: { $ref: "#/components/responses/Problem" }
 
+      /v1/subscriptions:
+        get:
+          operationId: listSubscriptions
+          tags: [subscriptions]
+          summary: Lists subscriptions by name.
+          parameters:
+            - $ref: "#/components/parameters/pageSize"
+            - $ref: "#/components/parameters/pageToken"
+            - name: prefix
+              in: query
+              description: Only subscriptions whose names begin so.
+              schema: { type: string }
+              example: bill
+            - name: stream
+              in: query
+              description: Only those that read from the stream of this name or bury into it.
+              schema: { type: string }
+              example: orders
+          responses:
+            "200":
+              description: A page of subscriptions, in name order.
+              content:
+                application/json:
+                  schema:
+                    type: object
+                    required: [items, next_page_token]
+                    additionalProperties: false
+                    properties:
+                      items:
+                        type: array
+                        items: { $ref: "#/components/schemas/Subscription" }
+                      next_page_token: { $ref: "#/components/schemas/NextPageToken" }
+            "400": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
+      /v1/subscriptions/{subscription}:
+        parameters:
+          - $ref: "#/components/parameters/subscription"
+        put:
+          operationId: ensureSubscription
+          tags: [subscriptions]
+          summary: Makes the subscription, or makes sure that it is so already.
+          description: |
+            A new one needs its `stream`, which must exist, and so must `dead_letter.stream` (404
+            `stream_not_found` says which field). If the subscription exists, only the fields given are
+            compared: `exists_differently` (409) says which differ. `If-None-Match: *` makes it only. It is
+            bound to the stream as it is now: once that is deleted, this is 410 `stream_replaced`.
+
+            Where it starts is fixed now: with `tail`, every record that is appended after the answer is
+            delivered.
+
+            A webhook that is given no `secret` has one made. The 201 shows it, and no later answer does.
+            `"****"`, as GET shows it, stands for the secret that there is.
+          parameters:
+            - name: If-None-Match
+              in: header
+              description: "`*`: create only."
+              schema: { const: "*" }
+          requestBody:
+            required: false
+            content:
+              application/json:
+                schema: { $ref: "#/components/schemas/SubscriptionSettings" }
+                examples:
+                  pull:
+                    value:
+                      { stream: orders, start: earliest, ordering: key, ack_deadline: 30s,
+                        max_in_flight: 1000, max_deliveries: 16, backoff: [1s, 5s, 30s],
+                        dead_letter: { stream: orders.dead }, delivery: { type: pull } }
+                  webhook:
+                    value:
+                      { stream: orders, delivery: { type: webhook, url: "https://svc.example/hook",
+                        format: record, concurrency: 8, headers: { x-env: prod } } }
+          responses:
+            "200":
+              description: It exists and is so.
+              headers: { ETag: { $ref: "#/components/headers/ETag" } }
+              content: &subscription
+                application/json:
+                  schema: { $ref: "#/components/schemas/Subscription" }
+            "201":
+              description: It was made.
+              headers:
+                ETag: { $ref: "#/components/headers/ETag" }
+                Location:
+                  description: The subscription's path.
+                  schema: { type: string }
+              content: *subscription
+            "400": { $ref: "#/components/responses/Problem" }
+            "404": { $ref: "#/components/responses/Problem" }
+            "409": { $ref: "#/components/responses/Problem" }
+            "410": { $ref: "#/components/responses/Problem" }
+            "412": { $ref: "#/components/responses/Problem" }
+            "415": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+        get:
+          operationId: getSubscription
+          tags: [subscriptions]
+          summary: Shows the subscription.
+          description: |
+            The `ETag` is that of its settings: it goes with `If-Match` on PATCH and DELETE. What is shown
+            beside them changes without it, so this never answers 304.
+          responses:
+            "200":
+              description: The subscription.
+              headers: { ETag: { $ref: "#/components/headers/ETag" } }
+              content: *subscription
+            "400": { $ref: "#/components/responses/Problem" }
+            "404": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+        patch:
+          operationId: changeSubscription
+          tags: [subscriptions]
+          summary: Changes the subscription by a JSON merge patch (RFC 7396).
+          description: |
+            `stream`, `start` and `ordering` are fixed: another value is 409 `fixed_field`. `dead_letter`
+            given as null drops what cannot be delivered; `rate_limit` and `disable_after` given as null
+            mean no limit and never; one of the webhook's `headers` given as null is removed. What is
+            delivered already keeps its deadline.
+
+            The way of delivery may change: what was acknowledged stays so. A subscription that becomes a
+            webhook needs a `url`; the answer shows its secret if one was made. Another `secret` takes the
+            place of all there are; `secrets:rotate` keeps the old one for a while.
+          parameters:
+            - $ref: "#/components/parameters/ifMatchSubscription"
+          requestBody:
+            required: false
+            content:
+              application/merge-patch+json:
+                schema: { $ref: "#/components/schemas/SubscriptionPatch" }
+                example: { ack_deadline: 60s, dead_letter: null }
+              application/json:
+                schema: { $ref: "#/components/schemas/SubscriptionPatch" }
+                example: { delivery: { concurrency: 16, headers: { x-env: null } } }
+          responses:
+            "200":
+              description: The subscription as it is now.
+              headers: { ETag: { $ref: "#/components/headers/ETag" } }
+              content: *subscription
+            "400": { $ref: "#/components/responses/Problem" }
+            "404": { $ref: "#/components/responses/Problem" }
+            "409": { $ref: "#/components/responses/Problem" }
+            "410": { $ref: "#/components/responses/Problem" }
+            "412": { $ref: "#/components/responses/Problem" }
+            "415": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+        delete:
+          operationId: deleteSubscription
+          tags: [subscriptions]
+          summary: Deletes the subscription and its place; the records stay.
+          description: |
+            One made again under the name has a new `incarnation` and begins where its own `start` says.
+          parameters:
+            - $ref: "#/components/parameters/ifMatchSubscription"
+          responses:
+            "204": { description: It is gone. }
+            "400": { $ref: "#/components/responses/Problem" }
+            "404": { $ref: "#/components/responses/Problem" }
+            "412": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
+      /v1/subscriptions/{subscription}/secrets:rotate:
+        parameters:
+          - $ref: "#/components/parameters/subscription"
+        post:
+          operationId: rotateSecret
+          tags: [subscriptions]
+          summary: Signs the webhook with a new secret, and for a while with the old one too.
+          description: |
+            Both sign each delivery, the new one first, so that receivers may change over at any time: until
+            `expire_after` is over, or without it until the next rotation. A third, older one is forgotten.
+            On a subscription that is no webhook this is 409 `wrong_delivery`. The secret that is the newest
+            already changes nothing, so that a request with a secret may be repeated.
+          parameters:
+            - $ref: "#/components/parameters/ifMatchSubscription"
+          requestBody:
+            required: false
+            content:
+              application/json:
+                schema:
+                  type: object
+                  additionalProperties: false
+                  properties:
+                    secret:
+                      description: Made if it is absent.
+                      $ref: "#/components/schemas/Secret"
+                    expire_after:
+                      description: How long the old one goes on signing, at most 365d.
+                      $ref: "#/components/schemas/DurationOrZero"
+                example: { expire_after: 24h }
+          responses:
+            "200":
+              description: The new secret; no later answer shows it.
+              headers: { ETag: { $ref: "#/components/headers/ETag" } }
+              content:
+                application/json:
+                  schema:
+                    type: object
+                    required: [secret, created_at, previous]
+                    additionalProperties: false
+                    properties:
+                      secret: { $ref: "#/components/schemas/Secret" }
+                      created_at: { $ref: "#/components/schemas/Time" }
+                      previous:
+                        description: The old one, if it still signs.
+                        anyOf:
+                          - type: "null"
+                          - type: object
+                            required: [created_at, expires_at]
+                            additionalProperties: false
+                            properties:
+                              created_at: { $ref: "#/components/schemas/Time" }
+                              expires_at:
+                                description: null is until the next rotation.
+                                anyOf:
+                                  - { $ref: "#/components/schemas/Time" }
+                                  - { type: "null" }
+                  example:
+                    { secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+                      created_at: "2026-02-01T00:00:00.000Z",
+                      previous: { created_at: "2026-01-01T00:00:00.000Z", expires_at: null } }
+            "400": { $ref: "#/components/responses/Problem" }
+            "404": { $ref: "#/components/responses/Problem" }
+            "409": { $ref: "#/components/responses/Problem" }
+            "410": { $ref: "#/components/responses/Problem" }
+            "412": { $ref: "#/components/responses/Problem" }
+            "415": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
       /livez:
         get:
           operationId: livez
@@ -597,6 +833,13 @@ enum OpenAPIDocument {
           description: A stream's name.
           schema: { $ref: "#/components/schemas/Name" }
           example: orders
+        subscription:
+          name: subscription
+          in: path
+          required: true
+          description: A subscription's name.
+          schema: { $ref: "#/components/schemas/Name" }
+          example: billing
         shard:
           name: shard
           in: path
@@ -622,6 +865,11 @@ enum OpenAPIDocument {
           name: If-Match
           in: header
           description: The ETag that the stream must still have, else 412 `revision_mismatch`.
+          schema: { type: string }
+        ifMatchSubscription:
+          name: If-Match
+          in: header
+          description: The ETag that the subscription must still have, else 412 `revision_mismatch`.
           schema: { type: string }
         ifMatchTail:
           name: If-Match
@@ -807,6 +1055,11 @@ enum OpenAPIDocument {
           type: string
           pattern: "^[1-9][0-9]{0,9}(ms|s|m|h|d)$"
           examples: ["7d"]
+        DurationOrZero:
+          description: A whole number and a unit.
+          type: string
+          pattern: "^(0|[1-9][0-9]{0,9})(ms|s|m|h|d)$"
+          examples: [0s]
         NextPageToken:
           description: The next page's `page_token`; empty on the last page.
           type: string
@@ -908,6 +1161,231 @@ enum OpenAPIDocument {
           properties:
             shard: { type: integer, minimum: 0 }
             earliest: { $ref: "#/components/schemas/Offset" }
+        DeadLetter:
+          description: The stream that takes what could not be delivered; null, the default, drops it.
+          anyOf:
+            - type: object
+              required: [stream]
+              additionalProperties: false
+              properties:
+                stream: { $ref: "#/components/schemas/Name" }
+            - { type: "null" }
+        Secret:
+          description: A key of Standard Webhooks, of 24 to 64 bytes.
+          type: string
+          pattern: "^whsec_[A-Za-z0-9+/]+={0,2}$"
+          minLength: 38
+          maxLength: 94
+        HiddenSecret:
+          description: The secret that there is.
+          const: "****"
+        SubscriptionSettings:
+          type: object
+          additionalProperties: false
+          properties:
+            stream: &sub_stream
+              description: The stream that it reads; it must exist.
+              $ref: "#/components/schemas/Name"
+            start: &sub_start
+              description: Where it begins.
+              anyOf: &start
+                - { enum: [earliest, tail] }
+                - { $ref: "#/components/schemas/AtTime" }
+              default: earliest
+            ordering: &sub_ordering
+              description: |
+                `key`: a key's next record waits until those before it are settled; records without a key
+                wait for nobody. `shard`: the same for a whole shard. `none`: nothing waits.
+              enum: [key, shard, none]
+              default: key
+            ack_deadline: &sub_ack_deadline
+              description: |
+                After so long without an answer a record is delivered again; 100ms to 12h. Not for webhooks,
+                as `max_deliveries` and `backoff`: their `timeout` and `retry` take the place of these.
+              allOf: [ { $ref: "#/components/schemas/Duration" } ]
+              default: 30s
+            max_in_flight: &sub_max_in_flight
+              description: Records delivered and not settled, of all consumers together.
+              type: integer
+              minimum: 1
+              maximum: 1000000
+              default: 1000
+            max_deliveries: &sub_max_deliveries
+              description: After so many failed deliveries a record is buried.
+              type: integer
+              minimum: 1
+              maximum: 1000
+              default: 16
+            backoff: &sub_backoff
+              description: |
+                How long a record waits after its first failure, its second, …; later ones wait as long as
+                the last says. Each at most 7d; none is no wait.
+              type: array
+              maxItems: 32
+              items: { $ref: "#/components/schemas/DurationOrZero" }
+              default: [1s, 5s, 30s]
+            dead_letter: &sub_dead_letter { $ref: "#/components/schemas/DeadLetter" }
+            delivery:
+              allOf: [ { $ref: "#/components/schemas/Delivery" } ]
+              required: [type]
+        SubscriptionPatch:
+          type: object
+          additionalProperties: false
+          properties:
+            stream: *sub_stream
+            start: *sub_start
+            ordering: *sub_ordering
+            ack_deadline: *sub_ack_deadline
+            max_in_flight: *sub_max_in_flight
+            max_deliveries: *sub_max_deliveries
+            backoff: *sub_backoff
+            dead_letter: *sub_dead_letter
+            delivery: { $ref: "#/components/schemas/DeliveryPatch" }
+        Delivery:
+          description: Fields beside `type` are a webhook's.
+          type: object
+          additionalProperties: false
+          properties:
+            type: &del_type { enum: [pull, webhook], default: pull }
+            url: &del_url
+              description: http or https, without a user or a fragment. A webhook needs it.
+              type: string
+              maxLength: 2048
+            format: &del_format
+              description: |
+                `record`: the value's bytes with their type. `cloudevents`: a structured CloudEvent.
+                `batch`: an array of records.
+              enum: [record, cloudevents, batch]
+              default: record
+            secret: &del_secret
+              description: Made if it is absent; shown when it is made, else as `****`.
+              anyOf:
+                - { $ref: "#/components/schemas/Secret" }
+                - { $ref: "#/components/schemas/HiddenSecret" }
+            timeout: &del_timeout
+              description: Of an attempt; 100ms to 2m.
+              allOf: [ { $ref: "#/components/schemas/Duration" } ]
+              default: 15s
+            concurrency: &del_concurrency
+              description: Attempts at once, at most.
+              type: integer
+              minimum: 1
+              maximum: 256
+              default: 8
+            rate_limit: &del_rate_limit
+              description: Attempts a second, at most; null, the default, is no limit.
+              type: [integer, "null"]
+              minimum: 1
+              maximum: 1000000
+            batch: &del_batch
+              type: object
+              additionalProperties: false
+              properties:
+                max_records: { type: integer, minimum: 1, maximum: 1000, default: 100 }
+                linger:
+                  description: How long a batch that is not full waits for more; at most 1m.
+                  allOf: [ { $ref: "#/components/schemas/DurationOrZero" } ]
+                  default: 100ms
+            retry: &del_retry
+              description: |
+                How long to wait after the first failure, the second, …, give or take a fifth; after the last
+                the record is buried. Each at most 7d.
+              type: array
+              maxItems: 32
+              items: { $ref: "#/components/schemas/DurationOrZero" }
+              default: [5s, 5m, 30m, 2h, 5h, 10h, 14h, 20h, 24h]
+            disable_after: &del_disable_after
+              description: |
+                Failing for so long without one success disables the subscription; 1m to 365d, null is never.
+              anyOf:
+                - { $ref: "#/components/schemas/Duration" }
+                - { type: "null" }
+              default: 120h
+            headers:
+              description: |
+                Sent along. Names are told apart, and shown, in lower case. What belongs to the connection,
+                to the body or to the signature cannot be set.
+              type: object
+              maxProperties: 32
+              propertyNames: { $ref: "#/components/schemas/HeaderName" }
+              additionalProperties: { $ref: "#/components/schemas/HeaderValue" }
+        DeliveryPatch:
+          type: object
+          additionalProperties: false
+          properties:
+            type: *del_type
+            url: *del_url
+            format: *del_format
+            secret: *del_secret
+            timeout: *del_timeout
+            concurrency: *del_concurrency
+            rate_limit: *del_rate_limit
+            batch: *del_batch
+            retry: *del_retry
+            disable_after: *del_disable_after
+            headers:
+              type: object
+              maxProperties: 64
+              propertyNames: { $ref: "#/components/schemas/HeaderName" }
+              additionalProperties:
+                anyOf:
+                  - { $ref: "#/components/schemas/HeaderValue" }
+                  - { type: "null" }
+        HeaderName:
+          type: string
+          pattern: "^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$"
+        HeaderValue:
+          type: string
+          maxLength: 4096
+          pattern: "^([!-~]([\\t -~]*[!-~])?)?$"
+        Subscription:
+          type: object
+          required:
+            [name, incarnation, stream, stream_incarnation, start, ordering, max_in_flight, dead_letter,
+             delivery, state, created_at]
+          additionalProperties: false
+          properties:
+            name: { $ref: "#/components/schemas/Name" }
+            incarnation:
+              description: Differs from every other subscription that had or will have this name.
+              $ref: "#/components/schemas/UInt64"
+            stream: { $ref: "#/components/schemas/Name" }
+            stream_incarnation:
+              description: Which of the streams that had or will have this name.
+              $ref: "#/components/schemas/UInt64"
+            start:
+              anyOf: *start
+            ordering: { enum: [key, shard, none] }
+            ack_deadline:
+              description: As `max_deliveries` and `backoff`, not shown of webhooks.
+              $ref: "#/components/schemas/Duration"
+            max_in_flight: { type: integer, minimum: 1, maximum: 1000000 }
+            max_deliveries: { type: integer, minimum: 1, maximum: 1000 }
+            backoff:
+              type: array
+              items: { $ref: "#/components/schemas/DurationOrZero" }
+            dead_letter: { $ref: "#/components/schemas/DeadLetter" }
+            delivery:
+              allOf: [ { $ref: "#/components/schemas/Delivery" } ]
+              required: [type]
+            state:
+              description: |
+                `disabled`: the server stopped it, `disabled` says why. `stream_replaced`: its stream is gone;
+                it can only be deleted.
+              enum: [active, paused, disabled, stream_replaced]
+            disabled:
+              type: object
+              required: [reason, at]
+              additionalProperties: false
+              properties:
+                reason: { description: For people., type: string }
+                at: { $ref: "#/components/schemas/Time" }
+            created_at: { $ref: "#/components/schemas/Time" }
+          examples:
+            - { name: billing, incarnation: "17", stream: orders, stream_incarnation: "12",
+                start: earliest, ordering: key, ack_deadline: 30s, max_deliveries: 16,
+                backoff: [1s, 5s, 30s], max_in_flight: 1000, dead_letter: { stream: orders.dead },
+                delivery: { type: pull }, state: active, created_at: "2026-01-01T00:00:00.000Z" }
         Record:
           type: object
           required: [shard, offset, timestamp]
@@ -1063,6 +1541,12 @@ enum OpenAPIDocument {
             shards_max: { description: "`too_many_shards`: how many may be.", type: integer }
             offered: { description: "`not_acceptable`: the types there are.", type: string }
             stream: { description: The stream that is not there., type: string }
+            subscription: { description: The subscription that is not there., type: string }
+            subscriptions:
+              description: "`stream_in_use`: who uses the stream, the first ten by name."
+              type: array
+              items: { $ref: "#/components/schemas/Name" }
+            subscription_count: { description: "`stream_in_use`: how many use the stream.", type: integer }
             shard: { description: The shard that is meant., type: [integer, string] }
             host: { description: The Host that is not loopback., type: string }
             origin: { description: The Origin that is not named., type: string }
@@ -1140,6 +1624,9 @@ enum OpenAPIDocument {
             - catalog_full
             - catalog_failed
             - stream_replaced
+            - stream_in_use
+            - subscription_not_found
+            - wrong_delivery
             - trimmed
             - beyond_tail
             - tail_moved
@@ -1206,7 +1693,10 @@ enum OpenAPIDocument {
       fixed_field: { status: 409, title: "The field cannot be changed", retryable: false }
       catalog_full: { status: 409, title: "The catalog is full", retryable: false }
       catalog_failed: { status: 500, title: "The catalog could not be changed", retryable: true }
-      stream_replaced: { status: 410, title: "The stream was deleted and made again", retryable: false }
+      stream_replaced: { status: 410, title: "The stream was deleted, and perhaps made again", retryable: false }
+      stream_in_use: { status: 409, title: "Subscriptions need the stream", retryable: false }
+      subscription_not_found: { status: 404, title: "There is no such subscription", retryable: false }
+      wrong_delivery: { status: 409, title: "The subscription delivers in another way", retryable: false }
       trimmed: { status: 410, title: "The records asked for are gone", retryable: false }
       beyond_tail: { status: 416, title: "The offset is beyond the tail", retryable: false }
       tail_moved: { status: 412, title: "The shard's tail is elsewhere", retryable: false }

@@ -52,6 +52,10 @@ public enum ProblemCode: String, CaseIterable, Sendable {
   case catalogFull = "catalog_full"
   case catalogFailed = "catalog_failed"
   case streamReplaced = "stream_replaced"
+  case streamInUse = "stream_in_use"
+  // Subscriptions.
+  case subscriptionNotFound = "subscription_not_found"
+  case wrongDelivery = "wrong_delivery"
   // Places in a shard.
   case trimmed
   case beyondTail = "beyond_tail"
@@ -136,7 +140,10 @@ extension ProblemCode {
     case .fixedField: Row(409, "The field cannot be changed")
     case .catalogFull: Row(409, "The catalog is full")
     case .catalogFailed: Row(500, "The catalog could not be changed", retryable: true)
-    case .streamReplaced: Row(410, "The stream was deleted and made again")
+    case .streamReplaced: Row(410, "The stream was deleted, and perhaps made again")
+    case .streamInUse: Row(409, "Subscriptions need the stream")
+    case .subscriptionNotFound: Row(404, "There is no such subscription")
+    case .wrongDelivery: Row(409, "The subscription delivers in another way")
     case .trimmed: Row(410, "The records asked for are gone")
     case .beyondTail: Row(416, "The offset is beyond the tail")
     case .tailMoved: Row(412, "The shard's tail is elsewhere")
@@ -309,34 +316,6 @@ extension Problem {
       self.init(.streamNotFound, "The stream was deleted; nothing was appended.")
     case .stopping:
       self.init(.stopping, "The server is stopping; nothing was appended.")
-    }
-  }
-
-  public init(_ error: CatalogError) {
-    switch error {
-    case .notFound:
-      self.init(.streamNotFound, "There is no stream of this name.")
-    case .alreadyExists:
-      self.init(.alreadyExists, "If-None-Match: * creates only; leave it out to compare.")
-    case .existsDifferently(_, let fields):
-      self.init(
-        .existsDifferently,
-        "The stream exists and differs in \(fields.joined(separator: ", ")).",
-        facts: [("fields", .list(fields))])
-    case .revisionMismatch(let stream):
-      let tag = StreamDocument.entityTag(of: stream)
-      self.init(
-        .revisionMismatch, "The stream's ETag is \(tag) now.", facts: [("etag", .text(tag))])
-    case .fixed(let field):
-      self.init(
-        .fixedField, "\(field) is fixed when the stream is made.",
-        facts: [("pointer", .text("/\(field)"))])
-    case .limit(let reason):
-      self.init(.catalogFull, reason)
-    case .failed(let reason, let applied):
-      self.init(.catalogFailed, reason, applied: applied)
-    case .stopping:
-      self.init(.stopping, "The server is stopping; nothing was changed.")
     }
   }
 

@@ -1,7 +1,7 @@
 // The table of routes: every operation of the contract, once.
 
 enum Routes {
-  static let all: [Route] = streams + records + operation
+  static let all: [Route] = streams + records + subscriptions + operation
 
   /// Reads refuse by themselves, live ones with an event; whether the process lives is asked to the end.
   static let answeredWhileStopping: Set = ["readStream", "readShard", "livez", "metrics"]
@@ -26,6 +26,22 @@ enum Routes {
     Route(
       "POST", "/v1/streams/{stream}/shards/{shard}/records", "appendToShard",
       AppendHandlers.appendToShard),
+  ]
+
+  static let subscriptions: [Route] = [
+    Route("GET", "/v1/subscriptions", "listSubscriptions", SubscriptionHandlers.list),
+    Route(
+      "PUT", "/v1/subscriptions/{subscription}", "ensureSubscription", SubscriptionHandlers.ensure),
+    Route("GET", "/v1/subscriptions/{subscription}", "getSubscription", SubscriptionHandlers.get),
+    Route(
+      "PATCH", "/v1/subscriptions/{subscription}", "changeSubscription",
+      SubscriptionHandlers.change),
+    Route(
+      "DELETE", "/v1/subscriptions/{subscription}", "deleteSubscription",
+      SubscriptionHandlers.delete),
+    Route(
+      "POST", "/v1/subscriptions/{subscription}/secrets:rotate", "rotateSecret",
+      SecretHandlers.rotate),
   ]
 
   static let operation: [Route] = [

@@ -9,6 +9,7 @@ enum InspectionJSON {
       "server": server(inspection.server),
       "damaged": .bool(inspection.isDamaged),
       "streams": .array(inspection.streams.map(stream)),
+      "subscriptions": .array(inspection.subscriptions.map(subscription)),
       "strays": .array(inspection.strays.map { shard($0, index: nil) }),
       "lanes": .array(inspection.lanes.map(lane)),
       "findings": .array(inspection.findings.map { finding($0, inspection.shardNames) }),
@@ -53,6 +54,14 @@ enum InspectionJSON {
     ])
   }
 
+  private static func subscription(_ subscription: StoreInspection.Subscription) -> JSONValue {
+    .members([
+      "name": .string(subscription.name),
+      "stream": .string(subscription.stream),
+      "journal": shard(subscription.journal, index: nil),
+    ])
+  }
+
   private static func shard(_ shard: StoreInspection.Shard, index: Int?) -> JSONValue {
     .members([
       "shard": index.map { .integer(Int64($0)) } ?? .null,
@@ -88,8 +97,9 @@ enum InspectionJSON {
       "lost": .array(
         finding.losses.map { loss in
           .members([
-            "stream": names[loss.shard].map { .string($0.stream) } ?? .null,
-            "shard": names[loss.shard].map { .integer(Int64($0.index)) } ?? .null,
+            "stream": names[loss.shard]?.stream.map { .string($0) } ?? .null,
+            "shard": names[loss.shard]?.index.map { .integer(Int64($0)) } ?? .null,
+            "subscription": names[loss.shard]?.subscription.map { .string($0) } ?? .null,
             "shard_id": .string("\(loss.shard)"),
             "from": decimal(loss.offsets.lowerBound),
             "to": decimal(loss.offsets.upperBound),

@@ -17,11 +17,17 @@ enum InspectionText {
     }
     for stray in inspection.strays { table.add(row("(deleted)", "id \(stray.id)", [stray])) }
     text += table.isEmpty ? "No streams.\n" : table.text
-    let all = inspection.streams.flatMap(\.shards) + inspection.strays
+    if !inspection.subscriptions.isEmpty { text += "\n" + subscriptions(inspection).text }
+    let all =
+      inspection.streams.flatMap(\.shards) + inspection.subscriptions.map(\.journal)
+      + inspection.strays
     let bytes = all.reduce(0) { $0 + $1.bytes }
+    let subscribed =
+      inspection.subscriptions.isEmpty
+      ? "" : count(inspection.subscriptions.count, "subscription") + ", "
     text += """
 
-      \(count(inspection.streams.count, "stream")), \(count(all.count, "shard")), \
+      \(count(inspection.streams.count, "stream")), \(subscribed)\(count(all.count, "shard")), \
       \(count(all.reduce(0) { $0 + $1.records }, "record")), \
       \(ByteCount.readable(bytes)) in \
       \(count(all.reduce(0) { $0 + $1.segments }, "segment")) and logs
@@ -92,6 +98,20 @@ enum InspectionText {
     ]
   }
 
+  /// Each has one shard of its own, its journal.
+  private static func subscriptions(_ inspection: StoreInspection) -> TextTable {
+    var table = TextTable(["SUBSCRIPTION", "OF", "FROM", "TO", "SIZE", "SEGMENTS", "LAST"])
+    for subscription in inspection.subscriptions {
+      let journal = subscription.journal
+      table.add([
+        subscription.name, subscription.stream, "\(journal.earliest)", "\(journal.tail)",
+        ByteCount.readable(journal.bytes), "\(journal.segments)",
+        journal.lastTimestamp.map(RFC3339.text) ?? "",
+      ])
+    }
+    return table
+  }
+
   private static func findings(
     _ findings: [StoreFinding], _ names: [ShardID: ShardName]
   ) -> String {
@@ -113,7 +133,12 @@ enum InspectionText {
 extension RecordLoss {
   /// "orders, shard 0 (id 7): records 100 to 219 (120 records, 14.2 KiB)"
   func words(_ names: [ShardID: ShardName]) -> String {
-    let name = names[shard].map { "\($0.stream), shard \($0.index) (id \(shard))" }
+    let name: String? =
+      switch names[shard] {
+      case .shard(let stream, let index): "\(stream), shard \(index) (id \(shard))"
+      case .journal(let subscription): "the journal of subscription \(subscription) (id \(shard))"
+      case nil: nil
+      }
     let count = offsets.upperBound.distance(from: offsets.lowerBound)
     let last = Offset(max(offsets.upperBound.rawValue, 1) - 1)
     return "\(name ?? "a shard of no stream (id \(shard))"): records \(offsets.lowerBound) to "

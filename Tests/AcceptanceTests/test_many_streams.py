@@ -9,21 +9,21 @@ STREAMS = 10_000
 CONNECTIONS = 8
 
 
-def in_parallel(server, work):
-    """Runs `work(connection, number)` for every stream, over a few connections."""
+def in_parallel(server, work, count=STREAMS, connections=CONNECTIONS):
+    """Runs `work(connection, number)` for every number up to `count`, over a few connections."""
     failures = []
 
     def run(first):
         connection = server.connection()
         try:
-            for number in range(first, STREAMS, CONNECTIONS):
+            for number in range(first, count, connections):
                 work(connection, number)
         except Exception as error:  # the test shows it
             failures.append(error)
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=run, args=(first,)) for first in range(CONNECTIONS)]
+    threads = [threading.Thread(target=run, args=(first,)) for first in range(connections)]
     started = time.monotonic()
     for thread in threads:
         thread.start()

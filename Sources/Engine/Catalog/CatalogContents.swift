@@ -8,14 +8,19 @@ public enum CatalogDamage: Error, Sendable {
   case document(key: String, reason: String)
 }
 
-/// A shard as clients call it.
-public struct ShardName: Sendable, Equatable {
-  public var stream: String
-  public var index: Int
+/// What a shard belongs to, by the names that clients use.
+public enum ShardName: Sendable, Equatable {
+  case shard(stream: String, index: Int)
+  case journal(subscription: String)
+
+  public var stream: String? { if case .shard(let stream, _) = self { stream } else { nil } }
+  public var index: Int? { if case .shard(_, let index) = self { index } else { nil } }
+  public var subscription: String? { if case .journal(let name) = self { name } else { nil } }
 }
 
 public struct CatalogContents: Sendable {
   var streams: [(document: StreamDocument, revision: Revision)] = []
+  var subscriptions: [(document: SubscriptionDocument, revision: Revision)] = []
   var shardIDs = ShardIDBlock()
 
   /// Reads every document. Blocks.
@@ -27,17 +32,13 @@ public struct CatalogContents: Sendable {
     _ list: (String) throws(MetaError) -> [MetaRecord]
   ) throws(CatalogDamage) -> CatalogContents {
     var contents = CatalogContents()
-    let streams: [MetaRecord]
+    contents.streams = try documents(list)
+    contents.subscriptions = try documents(list)
     let counters: [MetaRecord]
     do {
-      streams = try list(StreamDocument.bucket)
       counters = try list(ShardIDBlock.bucket)
     } catch {
       throw .store(error)
-    }
-    for record in streams {
-      let document = try StreamDocument(name: record.key, decoding: record.value)
-      contents.streams.append((document, record.revision))
     }
     for record in counters {
       guard let value = UInt64(String(decoding: record.value, as: UTF8.self)) else {
@@ -54,17 +55,40 @@ public struct CatalogContents: Sendable {
     return contents
   }
 
-  /// The shards that a stream owns; the log may drop all others.
-  public var liveShards: Set<ShardID> { Set(streams.flatMap(\.document.shards)) }
+  private static func documents<Document: DirectoryDocument>(
+    _ list: (String) throws(MetaError) -> [MetaRecord]
+  ) throws(CatalogDamage) -> [(document: Document, revision: Revision)] {
+    let records: [MetaRecord]
+    do {
+      records = try list(Document.bucket)
+    } catch {
+      throw .store(error)
+    }
+    var documents: [(Document, Revision)] = []
+    documents.reserveCapacity(records.count)
+    for record in records {
+      documents.append(
+        (try Document(name: record.key, decoding: record.value), record.revision))
+    }
+    return documents
+  }
+
+  /// The shards of streams and the journals of subscriptions; the log may drop all others.
+  public var liveShards: Set<ShardID> {
+    Set(streams.flatMap(\.document.shards)).union(subscriptions.map(\.document.journal))
+  }
 
   /// No shard with this ID or above it was ever given out.
   public var shardsBelow: ShardID { ShardID(shardIDs.end) }
 
-  /// Each shard's stream and place in it.
+  /// What each shard belongs to.
   public var shardNames: [ShardID: ShardName] {
     var names: [ShardID: ShardName] = [:]
     for (name, shards, _) in summaries {
-      for (index, id) in shards.enumerated() { names[id] = ShardName(stream: name, index: index) }
+      for (index, id) in shards.enumerated() { names[id] = .shard(stream: name, index: index) }
+    }
+    for (name, journal, _) in subscriptionSummaries {
+      names[journal] = .journal(subscription: name)
     }
     return names
   }
@@ -72,6 +96,11 @@ public struct CatalogContents: Sendable {
   /// Name, shards and settings of each stream, for tools that only look.
   public var summaries: [(name: String, shards: [ShardID], spec: StreamSpec)] {
     streams.map { ($0.document.name, $0.document.shards, $0.document.spec) }
+  }
+
+  /// Name, journal and stream of each subscription, for tools that only look.
+  public var subscriptionSummaries: [(name: String, journal: ShardID, stream: String)] {
+    subscriptions.map { ($0.document.name, $0.document.journal, $0.document.spec.stream) }
   }
 
   private static let epochKey = "epoch"
@@ -100,44 +129,4 @@ public struct CatalogContents: Sendable {
       }
     }
   }
-}
-
-/// Shard IDs that may be given out: reserved in blocks, so that creating a stream writes one document, not two.
-/// What is left of a block when the process ends is never used.
-struct ShardIDBlock: Sendable {
-  static let bucket = "counters"
-  static let key = "next_shard"
-  private static let blockSize: UInt64 = 1000
-
-  private(set) var next: UInt64 = 1
-  /// Reserved: every ID below it.
-  private(set) var end: UInt64 = 1
-  var revision: Revision?
-
-  init() {}
-  init(next: UInt64, end: UInt64, revision: Revision) {
-    self.next = next
-    self.end = end
-    self.revision = revision
-  }
-
-  /// What `record` says was reserved; nil if it says nothing of the kind.
-  init?(reserved record: MetaRecord) {
-    guard let end = UInt64(String(decoding: record.value, as: UTF8.self)) else { return nil }
-    self.init(next: end, end: end, revision: record.revision)
-  }
-
-  mutating func take(_ count: Int) -> [ShardID]? {
-    guard end - next >= UInt64(count) else { return nil }
-    defer { next += UInt64(count) }
-    return (0..<UInt64(count)).map { ShardID(next + $0) }
-  }
-
-  func grown(by count: Int) -> ShardIDBlock {
-    var larger = self
-    larger.end += max(Self.blockSize, UInt64(count))
-    return larger
-  }
-
-  var encoded: [UInt8] { Array(String(end).utf8) }
 }

@@ -1,7 +1,7 @@
 // A stream as the metadata store keeps it: a JSON document that later versions add fields to.
 import Wire
 
-struct StreamDocument: Sendable {
+struct StreamDocument: DirectoryDocument {
   static let bucket = "streams"
 
   var name: String
@@ -102,5 +102,11 @@ extension StreamFields {
       different.append("labels")
     }
     return different
+  }
+}
+
+extension Stream: DirectoryEntry {
+  var document: StreamDocument {
+    StreamDocument(name: name, spec: spec, createdAt: createdAt, shards: shards.map(\.id))
   }
 }

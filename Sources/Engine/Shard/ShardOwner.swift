@@ -14,7 +14,7 @@ struct OwnerServices: Sendable {
   let meters: Meters
 }
 
-final class ShardOwner: LogClient {
+final class ShardOwner: LogClient, StoppableOwner {
   private enum State {
     case closed
     /// Calls that wait for the log to open.
@@ -296,7 +296,6 @@ final class ShardOwner: LogClient {
 
   // MARK: Ending
 
-  /// Takes no more appends and trims; those under way are still finished.
   func refuse() { isRefusing = true }
 
   /// Nothing is taken from now on: the stream was deleted, or the engine is stopping.
@@ -314,7 +313,8 @@ final class ShardOwner: LogClient {
     for follower in ended { deliver(.ended(gone: error == .gone), to: follower) }
   }
 
-  /// True when no answer is owed.
+  func stop() { end(.stopping) }
+
   var isSettled: Bool {
     if case .opening = state { return false }
     return waiters.isEmpty && trimmers.isEmpty

@@ -28,4 +28,7 @@ public final class Subscription: Sendable {
 
   /// Differs from every other subscription that had or will have this name.
   public var incarnation: UInt64 { journal.id.rawValue }
+  public var version: EntryVersion {
+    EntryVersion(incarnation: incarnation, revision: revision)
+  }
 }

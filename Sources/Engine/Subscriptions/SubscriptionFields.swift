@@ -26,7 +26,7 @@ public struct WebhookFields: Sendable, Equatable {
   public var url: Field<String> = .absent
   public var format: Field<WebhookSpec.Format> = .absent
   /// A key; nil for the one there is (`"****"`).
-  public var secret: Field<[UInt8]?> = .absent
+  public var secret: Field<SigningSecret?> = .absent
   public var timeout: Field<Duration> = .absent
   public var concurrency: Field<Int> = .absent
   public var rateLimit: Field<Int?> = .absent
@@ -37,4 +37,177 @@ public struct WebhookFields: Sendable, Equatable {
   /// PUT: the headers. PATCH: only those to change, nil to remove.
   public var headers: Field<[String: String?]> = .absent
   public init() {}
+}
+
+// MARK: Against what there is
+
+extension SubscriptionFields {
+  /// Changes `spec` as a merge patch does.
+  /// - Parameter freshSecret: for a webhook that had none and is given none.
+  func patch(
+    _ spec: inout SubscriptionSpec, freshSecret: SigningSecret, now: Timestamp
+  ) throws(CatalogError) {
+    if case .set(let wanted) = stream, wanted != spec.stream { throw .fixed(field: "stream") }
+    if case .set(let wanted) = start, wanted != spec.start { throw .fixed(field: "start") }
+    if case .set(let wanted) = ordering, wanted != spec.ordering {
+      throw .fixed(field: "ordering")
+    }
+    if case .set(let wanted) = maxInFlight { spec.maxInFlight = wanted }
+    if case .set(let wanted) = deadLetter {
+      guard wanted != spec.stream else {
+        throw .invalid(
+          field: "dead_letter.stream",
+          reason: "records would come round again: it is the subscription's own stream.")
+      }
+      spec.deadLetter = wanted
+    }
+    if case .set(let wanted) = delivery {
+      try wanted.patch(&spec.delivery, freshSecret: freshSecret, now: now)
+    }
+    try patchPatience(&spec)
+  }
+
+  /// What a webhook says with words of its own.
+  private func patchPatience(_ spec: inout SubscriptionSpec) throws(CatalogError) {
+    func check(_ field: String) throws(CatalogError) {
+      guard spec.webhook == nil else {
+        throw .invalid(
+          field: field, reason: "a webhook's retry and timeout take the place of this.")
+      }
+    }
+    if case .set(let wanted) = ackDeadline {
+      try check("ack_deadline")
+      spec.ackDeadline = wanted
+    }
+    if case .set(let wanted) = maxDeliveries {
+      try check("max_deliveries")
+      spec.maxDeliveries = wanted
+    }
+    if case .set(let wanted) = backoff {
+      try check("backoff")
+      spec.backoff = wanted
+    }
+  }
+
+  /// The fields present here that `spec` has otherwise, by their names in requests.
+  func differences(from spec: SubscriptionSpec) -> [String] {
+    var different: [String] = []
+    func compare<Value>(_ field: Field<Value>, _ value: Value, _ name: String) {
+      if case .set(let wanted) = field, wanted != value { different.append(name) }
+    }
+    compare(stream, spec.stream, "stream")
+    compare(start, spec.start, "start")
+    compare(ordering, spec.ordering, "ordering")
+    compare(ackDeadline, spec.ackDeadline, "ack_deadline")
+    compare(maxInFlight, spec.maxInFlight, "max_in_flight")
+    compare(maxDeliveries, spec.maxDeliveries, "max_deliveries")
+    compare(backoff, spec.backoff, "backoff")
+    compare(deadLetter, spec.deadLetter, "dead_letter")
+    if case .set(let wanted) = delivery { different += wanted.differences(from: spec.delivery) }
+    return different
+  }
+}
+
+extension DeliveryFields {
+  func patch(
+    _ delivery: inout SubscriptionSpec.Delivery, freshSecret: SigningSecret, now: Timestamp
+  ) throws(CatalogError) {
+    var wanted = delivery.kind
+    if case .set(let kind) = kind { wanted = kind }
+    switch (wanted, delivery) {
+    case (.pull, _):
+      guard let field = webhook.firstPresent else { return delivery = .pull }
+      throw .invalid(
+        field: "delivery.\(field)", reason: "only deliveries of the type webhook have this.")
+    case (.webhook, .webhook(var spec)):
+      try webhook.patch(&spec, now: now)
+      delivery = .webhook(spec)
+    case (.webhook, .pull):
+      guard case .set(let url) = webhook.url else { throw .missing(field: "delivery.url") }
+      if case .set(nil) = webhook.secret {
+        throw .invalid(field: "delivery.secret", reason: "there is none yet that could be kept.")
+      }
+      var spec = WebhookSpec(
+        url: url, secrets: [WebhookSecret(key: freshSecret, createdAt: now)])
+      try webhook.patch(&spec, now: now)
+      delivery = .webhook(spec)
+    }
+  }
+
+  func differences(from delivery: SubscriptionSpec.Delivery) -> [String] {
+    if case .set(let kind) = kind, kind != delivery.kind { return ["delivery.type"] }
+    guard case .webhook(let spec) = delivery else {
+      return webhook.firstPresent.map { ["delivery.\($0)"] } ?? []
+    }
+    return webhook.differences(from: spec).map { "delivery.\($0)" }
+  }
+}
+
+extension SubscriptionSpec.Delivery {
+  public var kind: DeliveryFields.Kind {
+    switch self {
+    case .pull: .pull
+    case .webhook: .webhook
+    }
+  }
+}
+
+extension WebhookFields {
+  func patch(_ spec: inout WebhookSpec, now: Timestamp) throws(CatalogError) {
+    if case .set(let wanted) = url { spec.url = wanted }
+    if case .set(let wanted) = format { spec.format = wanted }
+    if case .set(let key?) = secret, key != spec.secrets[0].key {
+      spec.secrets = [WebhookSecret(key: key, createdAt: now)]
+    }
+    if case .set(let wanted) = timeout { spec.timeout = wanted }
+    if case .set(let wanted) = concurrency { spec.concurrency = wanted }
+    if case .set(let wanted) = rateLimit { spec.rateLimit = wanted }
+    if case .set(let wanted) = batchRecordsMax { spec.batchRecordsMax = wanted }
+    if case .set(let wanted) = batchLinger { spec.batchLinger = wanted }
+    if case .set(let wanted) = retry { spec.retry = wanted }
+    if case .set(let wanted) = disableAfter { spec.disableAfter = wanted }
+    if case .set(let changes) = headers {
+      for (name, value) in changes { spec.headers[name] = value }
+      guard spec.headers.count <= SubscriptionLimits.headersMax else {
+        throw .invalid(
+          field: "delivery.headers",
+          reason: "a webhook has at most \(SubscriptionLimits.headersMax) headers of its own.")
+      }
+    }
+  }
+
+  func differences(from spec: WebhookSpec) -> [String] {
+    var different: [String] = []
+    func compare<Value>(_ field: Field<Value>, _ value: Value, _ name: String) {
+      if case .set(let wanted) = field, wanted != value { different.append(name) }
+    }
+    compare(url, spec.url, "url")
+    compare(format, spec.format, "format")
+    if case .set(let key?) = secret, key != spec.secrets[0].key { different.append("secret") }
+    compare(timeout, spec.timeout, "timeout")
+    compare(concurrency, spec.concurrency, "concurrency")
+    compare(rateLimit, spec.rateLimit, "rate_limit")
+    compare(batchRecordsMax, spec.batchRecordsMax, "batch.max_records")
+    compare(batchLinger, spec.batchLinger, "batch.linger")
+    compare(retry, spec.retry, "retry")
+    compare(disableAfter, spec.disableAfter, "disable_after")
+    if case .set(let wanted) = headers, wanted.compactMapValues({ $0 }) != spec.headers {
+      different.append("headers")
+    }
+    return different
+  }
+
+  /// The name of a field that is set here, if any is.
+  var firstPresent: String? {
+    func name<Value>(_ field: Field<Value>, _ name: String) -> String? {
+      field == .absent ? nil : name
+    }
+    let names: [String?] = [
+      name(url, "url"), name(format, "format"), name(secret, "secret"), name(timeout, "timeout"),
+      name(concurrency, "concurrency"), name(rateLimit, "rate_limit"),
+      name(batchRecordsMax, "batch.max_records"), name(batchLinger, "batch.linger"),
+      name(retry, "retry"), name(disableAfter, "disable_after"), name(headers, "headers"),
+    ]
+    return names.compactMap { $0 }.first
+  }
 }

@@ -17,20 +17,11 @@ final class SubscriptionSeat: Sendable {
   }
 }
 
-/// The one that serves a subscription, as the catalog and a stopping Engine see it. On the journal's executor.
-protocol SubscriptionService: AnyObject {
-  /// It has other settings now; `subscription` is the same one as before.
+/// The one that serves a subscription, as the catalog sees it. On the journal's executor.
+protocol SubscriptionService: StoppableOwner {
+  /// It has other settings now; `subscription` is the same one as before. One of a lower revision than the last comes
+  /// too late and means nothing.
   func changed(to subscription: Subscription)
-  /// It is no more: nothing is taken from now on, and whoever waits is told why.
-  func end(_ end: SubscriptionEnd)
-  /// Takes nothing new; what is under way is still finished.
-  func refuse()
-  /// True when no answer is owed and nothing waits for the log.
-  var isSettled: Bool { get }
-}
-
-/// Why a subscription's owner has to go.
-public enum SubscriptionEnd: Sendable {
-  case deleted
-  case stopping
+  /// It was deleted: whoever waits is told so, and nothing is taken from now on. The journal goes right after.
+  func delete()
 }

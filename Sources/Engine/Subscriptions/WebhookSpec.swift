@@ -39,10 +39,11 @@ public struct WebhookSpec: Sendable, Equatable {
 
   /// Svix's schedule, which receivers of Standard Webhooks are used to, and three days more.
   public static let retryDefault: [Duration] =
-    [.seconds(5), .seconds(300), .seconds(1800)] + [2, 5, 10, 14, 20, 24].map { .seconds($0 * 3600) }
+    [.seconds(5), .seconds(300), .seconds(1800)]
+    + [2, 5, 10, 14, 20, 24].map { .seconds($0 * 3600) }
 
   /// The keys to sign with at this time, newest first; never none.
-  public func keys(at now: Timestamp) -> [[UInt8]] {
+  public func keys(at now: Timestamp) -> [SigningSecret] {
     secrets.enumerated()
       .filter { place, secret in place == 0 || secret.expiresAt.map { now < $0 } ?? true }
       .map(\.element.key)
@@ -51,30 +52,16 @@ public struct WebhookSpec: Sendable, Equatable {
 
 /// A key that webhooks are signed with.
 public struct WebhookSecret: Sendable, Equatable {
-  public var key: [UInt8]
+  public var key: SigningSecret
   public var createdAt: Timestamp
   /// Of one that was replaced; nil: until the next one comes.
   public var expiresAt: Timestamp?
 
-  public init(key: [UInt8], createdAt: Timestamp, expiresAt: Timestamp? = nil) {
+  public init(key: SigningSecret, createdAt: Timestamp, expiresAt: Timestamp? = nil) {
     self.key = key
     self.createdAt = createdAt
     self.expiresAt = expiresAt
   }
-
-  /// What Standard Webhooks allows.
-  public static let keyBytes = 24...64
-  private static let prefix = "whsec_"
-
-  /// The key that `text` stands for: `whsec_` and 24 to 64 bytes in Base64; nil for anything else.
-  public static func key(of text: String) -> [UInt8]? {
-    guard text.hasPrefix(prefix),
-      let key = Base64.decode(String(text.dropFirst(prefix.count))), keyBytes.contains(key.count)
-    else { return nil }
-    return key
-  }
-
-  public var text: String { Self.prefix + key.withUnsafeBytes { Base64.encode($0) } }
 }
 
 extension SubscriptionLimits {

@@ -9,10 +9,7 @@ enum StreamDocument {
   /// Unicode scalars, as JSON Schema counts them.
   static let labelValueCharactersMax = 255
 
-  /// Changes with every change of the stream, and never repeats, not for a later stream of the name either.
-  static func entityTag(of stream: Stream) -> String {
-    "\"\(stream.incarnation)-\(stream.revision)\""
-  }
+  static func entityTag(of stream: Stream) -> String { EntityTags.tag(of: stream.version) }
 
   static func write(_ stream: Stream, into buffer: inout ByteBuffer) {
     let spec = stream.spec

@@ -9,12 +9,7 @@ enum StreamHandlers {
   static func ensure(_ request: Request) throws(Problem) {
     _ = try request.query([])
     let name = try request.name()
-    guard try request.header("if-match") == nil else {
-      throw Problem(
-        .badHeader, "PUT ensures and never changes; If-Match goes with PATCH and DELETE.",
-        facts: [("header", .text("if-match"))])
-    }
-    let createOnly = try createsOnly(request)
+    let createOnly = try request.createsOnly()
     let fields = try StreamDocument.fields(of: try request.jsonBody(), isPatch: false)
     if case .set(let labels) = fields.labels { try checkCount(labels.count, request.limits) }
     let confined = request.confined
@@ -24,19 +19,9 @@ enum StreamHandlers {
       case .success(.created(let stream)):
         show(stream, status: 201, headers: [("location", "/v1/streams/\(name)")], request)
       case .success(.exists(let stream)): show(stream, request)
-      case .failure(let error): request.fail(Problem(error))
+      case .failure(let error): request.fail(Problem(error, of: .stream))
       }
     }
-  }
-
-  private static func createsOnly(_ request: Request) throws(Problem) -> Bool {
-    guard let condition = try request.header("if-none-match") else { return false }
-    guard condition.trimmed() == "*" else {
-      throw Problem(
-        .badHeader, "On PUT If-None-Match is *: create only.",
-        facts: [("header", .text("if-none-match"))])
-    }
-    return true
   }
 
   private static func checkCount(_ labels: Int, _ limits: RequestLimits) throws(Problem) {
@@ -74,43 +59,29 @@ enum StreamHandlers {
       let merged = stream.spec.labels.keys.filter { changes[$0] == nil }.count
       try checkCount(merged + changes.values.count { $0 != nil }, request.limits)
     }
-    let revision = try expectedRevision(of: stream, request)
+    let revision = try request.expectedRevision(of: stream.version, .stream)
     let confined = request.confined
     request.engine.changeStream(stream.name, fields, ifRevision: revision, on: request.executor) {
       switch $0 {
       case .success(let stream): show(stream, confined.value)
-      case .failure(let error): confined.value.fail(Problem(error))
+      case .failure(let error): confined.value.fail(Problem(error, of: .stream))
       }
     }
   }
 
   static func delete(_ request: Request) throws(Problem) {
-    // Nothing can hold a stream yet, so force changes nothing; scripts may already say it.
     let force = try request.query(["force"]).flag("force") ?? false
     let stream = try request.stream()
-    let revision = try expectedRevision(of: stream, request)
+    let revision = try request.expectedRevision(of: stream.version, .stream)
     let confined = request.confined
     request.engine.deleteStream(
       stream.name, ifRevision: revision, force: force, on: request.executor
     ) {
       switch $0 {
       case .success: confined.value.respond(204, Headers(), nil)
-      case .failure(let error): confined.value.fail(Problem(error))
+      case .failure(let error): confined.value.fail(Problem(error, of: .stream))
       }
     }
-  }
-
-  /// What If-Match asks: the revision to change, or nil for any.
-  private static func expectedRevision(
-    of stream: Stream, _ request: Request
-  ) throws(Problem) -> Revision? {
-    guard let condition = try request.header("if-match") else { return nil }
-    let tags = EntityTags(condition)
-    if tags.isAny { return nil }
-    guard tags.matchesStrongly(StreamDocument.entityTag(of: stream)) else {
-      throw Problem(CatalogError.revisionMismatch(stream))
-    }
-    return stream.revision
   }
 
   // MARK: Lists
@@ -170,23 +141,5 @@ enum StreamHandlers {
     let digits = String(value, radix: 16)
     buffer.writeRepeatingByte(UInt8(ascii: "0"), count: 16 - digits.utf8.count)
     buffer.writeString(digits)
-  }
-}
-
-/// Entity tags of a condition, RFC 9110 §8.8.3.
-struct EntityTags {
-  let isAny: Bool
-  private let tags: [String]
-
-  init(_ text: String) {
-    isAny = text.trimmed() == "*"
-    tags = text.split(separator: ",").map { $0.trimmed() }
-  }
-
-  /// For If-Match: a weak tag never matches.
-  func matchesStrongly(_ tag: String) -> Bool { isAny || tags.contains(tag) }
-  /// For If-None-Match.
-  func matchesWeakly(_ tag: String) -> Bool {
-    isAny || tags.contains(tag) || tags.contains("W/" + tag)
   }
 }

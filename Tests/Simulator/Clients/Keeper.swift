@@ -82,9 +82,9 @@ final class Keeper: Client {
         case .success(.created(let stream)), .success(.exists(let stream)):
           self.note("hears that \(name) is \(stream.incarnation)")
           self.found(stream)
-        case .failure(.alreadyExists(let stream)):
+        case .failure(.alreadyExists):
           // An earlier attempt of ours, which nobody answered.
-          self.found(stream)
+          if let stream = self.life?.engine.stream(named: name) { self.found(stream) }
         case .failure(let error):
           self.failed("create \(name)", error)
           if error.hadNoEffect { self.entries[name] = before }

@@ -46,6 +46,11 @@ public struct StoreInspection: Sendable {
     public var spec: StreamSpec
     public var shards: [Shard]
   }
+  public struct Subscription: Sendable {
+    public var name: String
+    public var stream: String
+    public var journal: Shard
+  }
   public struct Lane: Sendable {
     public var number: Int
     public var shards: Int
@@ -59,7 +64,8 @@ public struct StoreInspection: Sendable {
   /// The server that was running meanwhile: then the numbers are those of the last checkpoints.
   public var server: PosixDisk.Holder?
   public var streams: [Stream] = []
-  /// Of streams that were deleted; the next start of a server removes them.
+  public var subscriptions: [Subscription] = []
+  /// Of streams and subscriptions that were deleted; the next start of a server removes them.
   public var strays: [Shard] = []
   public var lanes: [Lane] = []
   public var findings: [StoreFinding] = []

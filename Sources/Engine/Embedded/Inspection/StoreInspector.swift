@@ -53,13 +53,18 @@ public final class StoreInspector {
       inspection.lanes.append(describe(lane))
       for shard in lane.order { shards[shard.id] = describe(shard) }
     }
+    func takeShard(_ id: ShardID) -> StoreInspection.Shard {
+      shards.removeValue(forKey: id)
+        ?? StoreInspection.Shard(
+          id: id, earliest: .zero, tail: .zero, bytes: 0, segments: 0, lastTimestamp: nil)
+    }
     for (name, ids, spec) in catalog?.summaries ?? [] {
-      let own = ids.map { id in
-        shards.removeValue(forKey: id)
-          ?? StoreInspection.Shard(
-            id: id, earliest: .zero, tail: .zero, bytes: 0, segments: 0, lastTimestamp: nil)
-      }
-      inspection.streams.append(StoreInspection.Stream(name: name, spec: spec, shards: own))
+      inspection.streams.append(
+        StoreInspection.Stream(name: name, spec: spec, shards: ids.map(takeShard)))
+    }
+    for (name, journal, stream) in catalog?.subscriptionSummaries ?? [] {
+      inspection.subscriptions.append(
+        StoreInspection.Subscription(name: name, stream: stream, journal: takeShard(journal)))
     }
     inspection.strays = shards.values.sorted { $0.id < $1.id }
     var missing: [SegmentCheckpoint] = []

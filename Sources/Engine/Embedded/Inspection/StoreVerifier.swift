@@ -58,7 +58,7 @@ extension StoreInspector {
         findings.append(
           .note(
             SegmentFiles.directory(shard.id),
-            "it is of a stream that was deleted; the next start of a server removes it"))
+            "what it belonged to was deleted; the next start of a server removes it"))
       }
       let directory = SegmentFiles.directory(shard.id)
       for (one, other) in zip(shard.segments, shard.segments.dropFirst())
