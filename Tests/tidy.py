@@ -29,7 +29,9 @@ C_MODULES = {
     "CJansson": ["Sources/Wire/"],
     "CZlib": ["Sources/Wire/"],
     "COpenSSL": ["Sources/Wire/", "Sources/Gateway/Transport/"],
-    "CPlatform": ["Sources/Wire/", "Sources/Engine/Embedded/"],  # checksums; the calls that glibc hides
+    # Checksums; the calls that glibc hides.
+    "CPlatform": ["Sources/Wire/", "Sources/Engine/Embedded/", "Sources/Gateway/Webhooks/"],
+    "CCurl": ["Sources/Gateway/Webhooks/"],
     "CNghttp2": ["Sources/Gateway/Transport/"],
     "CSQLite": ["Sources/Engine/Embedded/"],
 }
@@ -42,6 +44,9 @@ UNCHECKED_SENDABLE = {
     "Sources/Engine/Embedded/SQLiteDatabase.swift": "owns a C pointer; its store's one thread calls it",
     "Sources/Engine/Embedded/ThreadExecutor.swift": "owns a pthread mutex that guards all that changes",
     "Sources/Engine/Seams/Executor.swift": "Confined checks at run time",
+    "Sources/Gateway/Transport/TrustStore.swift": "owns an X509_STORE, counted and locked by OpenSSL",
+    "Sources/Gateway/Webhooks/OutboundTransfer.swift": "two C strings, immutable, never freed",
+    "Sources/Wire/MessageAuthentication.swift": "owns an EVP_MAC_CTX, immutable once made",
     "Sources/Gateway/Transport/TLSContext.swift": "owns an SSL_CTX, immutable and counted by OpenSSL",
     "Sources/Gateway/Transport/TLSSession.swift": "owns a BIO_METHOD, immutable once made",
     "Sources/Wire/Digest.swift": "an EVP_MD, fetched once, immutable",

@@ -1,8 +1,10 @@
-// What Swift cannot say: the processor's CRC32C instruction, comparing 16 bytes at once, and two calls that glibc hides
-// behind _GNU_SOURCE.
+// What Swift cannot say: the processor's CRC32C instruction, comparing 16 bytes at once, two calls that glibc hides
+// behind _GNU_SOURCE, and two headers that Swift's Glibc leaves out.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 
 // ---- CRC32C
 

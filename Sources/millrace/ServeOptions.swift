@@ -26,6 +26,9 @@ struct ServeOptions: ParsableArguments {
   @Option(help: .setting("batch-records-max")) var batchRecordsMax: String?
   @Option(help: .setting("header-bytes-max")) var headerBytesMax: String?
   @Option(help: .setting("cors-origins")) var corsOrigins: String?
+  /// May be given several times.
+  @Option(parsing: .singleValue, help: .setting("webhook-allow")) var webhookAllow: [String] = []
+  @Option(name: .customLong("webhook-ca"), help: .setting("webhook-ca")) var webhookCA: String?
   @Option(help: .setting("heartbeat")) var heartbeat: String?
   @Option(help: .setting("head-timeout")) var headTimeout: String?
   @Option(help: .setting("body-timeout")) var bodyTimeout: String?
@@ -44,7 +47,8 @@ struct ServeOptions: ParsableArguments {
       ("connections-max", connectionsMax), ("record-bytes-max", recordBytesMax),
       ("body-bytes-max", bodyBytesMax), ("batch-records-max", batchRecordsMax),
       ("header-bytes-max", headerBytesMax), ("cors-origins", corsOrigins),
-      ("heartbeat", heartbeat),
+      ("webhook-allow", webhookAllow.isEmpty ? nil : webhookAllow.joined(separator: ",")),
+      ("webhook-ca", webhookCA), ("heartbeat", heartbeat),
       ("head-timeout", headTimeout), ("body-timeout", bodyTimeout),
       ("write-timeout", writeTimeout), ("idle-timeout", idleTimeout),
       ("stop-timeout", stopTimeout), ("log-level", logLevel), ("log-format", logFormat),

@@ -77,6 +77,7 @@ extension StartFailure {
       case .notInForce: ("tls-cert", "Have it renewed, and check this machine's clock.")
       case .key: ("tls-key", "It is a PEM file without a passphrase: the key of that certificate.")
       case .clientAuthority: ("tls-client-ca", "It is a PEM file of one or more authorities.")
+      case .authority: ("webhook-ca", "It is a PEM file of one or more authorities.")
       }
     reason = "--\(setting): \(error)"
     remedy = advice

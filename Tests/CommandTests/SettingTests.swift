@@ -53,6 +53,19 @@ private func faults(_ make: () throws -> Configuration) -> [SettingFault] {
     #expect(!found.insecure)
   }
 
+  @Test func `ranges for webhooks are given one by one, or all in one`() throws {
+    let options = try ServeOptions.parse([
+      "--webhook-allow", "127.0.0.0/8", "--webhook-allow", "::1/128,10.0.0.0/8",
+    ])
+    let found = try configuration(flags: options.given)
+    #expect(found.webhookAllow == ["127.0.0.0/8", "::1/128", "10.0.0.0/8"])
+  }
+
+  @Test(arguments: ["10.0.0.0", "10.0.0.1/8", "10.0.0.0/33", "10.0.0/8", "localhost/8", "/8", "*"])
+  func `what is not quite a range is refused, not widened`(text: String) {
+    #expect(faults { try configuration(flags: [("webhook-allow", text)]) }.count == 1)
+  }
+
   @Test func `names are unique, and none can be mistaken for a variable that Kubernetes makes`() {
     let names = Setting.all.map(\.name)
     #expect(Set(names).count == names.count)
@@ -71,6 +84,7 @@ private func faults(_ make: () throws -> Configuration) -> [SettingFault] {
     wanted.bodyBytesMax = 5_000_001
     wanted.recordBytesMax = 3 << 20
     wanted.corsOrigins = ["https://a.example", "http://localhost:3000"]
+    wanted.webhookAllow = ["127.0.0.0/8", "fd00::/8"]
     wanted.stopTimeout = .milliseconds(1500)
     wanted.logLevel = .warning
     wanted.logFormat = .json

@@ -21,6 +21,8 @@ public enum TLSError: Error, Equatable, CustomStringConvertible {
   case notInForce(file: String, reason: String)
   case key(file: String, reason: String)
   case clientAuthority(file: String, reason: String)
+  /// Of servers that we call.
+  case authority(file: String, reason: String)
 
   public var description: String {
     switch self {
@@ -29,6 +31,7 @@ public enum TLSError: Error, Equatable, CustomStringConvertible {
     case .key(let file, let reason): "cannot use the private key \(file): \(reason)"
     case .clientAuthority(let file, let reason):
       "cannot use the client authorities \(file): \(reason)"
+    case .authority(let file, let reason): "cannot use the authorities \(file): \(reason)"
     }
   }
 }

@@ -25,6 +25,10 @@ struct Configuration: Sendable, Equatable {
   var batchRecordsMax = 10_000
   var headerBytesMax = 32 << 10
   var corsOrigins: [String] = []
+  /// Ranges (CIDR) that webhooks may reach beside public addresses.
+  var webhookAllow: [String] = []
+  /// Whose certificates webhooks trust beside the system's authorities; a file in PEM.
+  var webhookCA: String?
 
   var heartbeat = Duration.seconds(15)
   var headTimeout = Duration.seconds(10)
@@ -107,6 +111,7 @@ extension Configuration {
     }
     for (setting, path) in [
       ("tls-cert", tlsCert), ("tls-key", tlsKey), ("tls-client-ca", tlsClientCA),
+      ("webhook-ca", webhookCA),
     ] {
       guard let path, access(path, R_OK) != 0 else { continue }
       refuse(

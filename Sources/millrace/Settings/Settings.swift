@@ -1,4 +1,5 @@
 // Every setting of the server, in the order in which help shows them.
+import Gateway
 import Logging
 
 extension Setting {
@@ -48,6 +49,19 @@ extension Setting {
           remedy: "Write it as a browser sends it, as in https://app.example.org.")
       }
     },
+    .list(
+      "webhook-allow", "CIDR,…",
+      "Ranges of addresses that webhooks may reach although they are not public.", \.webhookAllow
+    ) { range throws(Refusal) in
+      if AddressRange(range) == nil {
+        throw Refusal(
+          reason: "\"\(range)\" is not a range of addresses",
+          remedy:
+            "Write its first address and how many bits are fixed, as in 10.0.0.0/8 or ::1/128.")
+      }
+    },
+    .path(
+      "webhook-ca", "Authorities (PEM) that webhooks trust beside the system's.", \.webhookCA),
     .duration(
       "heartbeat", "Silence on a live stream after which a sign of life is sent.", \.heartbeat,
       in: .milliseconds(100) ... .seconds(3600)),
