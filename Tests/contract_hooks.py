@@ -8,6 +8,8 @@ import hashlib
 import schemathesis
 
 STREAMS = ["orders", "clicks", "images"]
+SUBSCRIPTIONS = ["billing", "hooks"]
+URLS = ["https://svc.example/hook", "http://svc.example:8080/a?b=c"]
 LINES = ['{"n":1}\n{"n":[2,{}]}\n', '"one"', "1\r\n2\r\n3", '{"k":"é\U0001f600"}\n\n\n{"k":null}']
 FORMS = [
     "application/json", "application/x-ndjson", "text/event-stream", "*/*",
@@ -40,10 +42,28 @@ def before_call(context, case, kwargs):
         case.path_parameters["stream"] = choice(case, "stream", [*STREAMS, name])
         if "shard" in case.path_parameters:
             case.path_parameters["shard"] = choice(case, "shard", [0, 0, case.path_parameters["shard"]])
+    name = case.path_parameters.get("subscription")
+    if name is not None:
+        case.path_parameters["subscription"] = choice(case, "subscription", [*SUBSCRIPTIONS, name])
+    if case.operation.definition.raw.get("operationId") in ("ensureSubscription", "changeSubscription"):
+        be_a_subscription(case)
     if case.media_type == "application/x-ndjson":
         case.body = choice(case, "lines", LINES)
     if case.operation.definition.raw.get("operationId") in ("readStream", "readShard"):
         be_a_read(case)
+
+
+def be_a_subscription(case):
+    """What a schema cannot say: the streams that there are, and what is a URL."""
+    body = case.body
+    if not isinstance(body, dict):
+        return
+    if isinstance(body.get("stream"), str):
+        body["stream"] = choice(case, "source", [*STREAMS[:2], body["stream"]])
+    if isinstance(body.get("dead_letter"), dict):
+        body["dead_letter"] = {"stream": choice(case, "dead letter", STREAMS)}
+    if isinstance(body.get("delivery"), dict) and "url" in body["delivery"]:
+        body["delivery"]["url"] = choice(case, "url", [*URLS, body["delivery"]["url"]])
 
 
 def be_a_read(case):

@@ -44,10 +44,14 @@ STREAMS = [
     ("clicks", {"shards": 4}, "application/json", b'["click"]'),
     ("images", {"labels": {"kind": "opaque"}}, "image/png", b"\x89PNG\x00\xff"),
 ]
+SUBSCRIPTIONS = [
+    ("billing", {"stream": "orders", "dead_letter": {"stream": "images"}}),
+    ("hooks", {"stream": "clicks", "delivery": {"type": "webhook", "url": "https://svc.example/hook"}}),
+]
 
 
 class Writer(threading.Thread):
-    """Keeps the streams there and growing, whatever is deleted meanwhile."""
+    """Keeps the streams there and growing, and their subscriptions, whatever is deleted meanwhile."""
 
     def __init__(self, server):
         super().__init__(daemon=True)
@@ -62,6 +66,12 @@ class Writer(threading.Thread):
                 self.server.call(
                     "POST", f"/v1/streams/{name}/shards/{shard}/records", body,
                     {"Content-Type": content_type, "Record-Key": "k"})
+        for name, settings in SUBSCRIPTIONS:
+            path = f"/v1/subscriptions/{name}"
+            if self.server.call("GET", path)[1].find(b'"stream_replaced"') >= 0:
+                self.server.call("DELETE", path)
+            self.server.call(
+                "PUT", path, json.dumps(settings).encode(), {"Content-Type": "application/json"})
 
     def run(self):
         while not self.is_over.wait(0.1):

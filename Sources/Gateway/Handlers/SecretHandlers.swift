@@ -10,7 +10,6 @@ enum SecretHandlers {
   static func rotate(_ request: Request) throws(Problem) {
     _ = try request.query([])
     let subscription = try request.subscription()
-    let revision = try request.expectedRevision(of: subscription.version, .subscription)
     var key = SigningSecret.generate()
     var expireAfter: Duration?
     if let body = try request.jsonBody() {
@@ -22,6 +21,7 @@ enum SecretHandlers {
       }
       expireAfter = try object.duration("expire_after", in: Self.expireAfter)
     }
+    let revision = try request.expectedRevision(of: subscription.version, .subscription)
     let confined = request.confined
     request.engine.rotateSecret(
       of: subscription, to: key, expireAfter: expireAfter, ifRevision: revision,
