@@ -34,6 +34,8 @@ public struct GatewayConfiguration: Sendable, Equatable {
   public var reconnectDelay = Duration.seconds(2)
   /// The longest `wait` of a long poll.
   public var waitMax = Duration.seconds(60)
+  /// Which addresses webhooks may be sent to.
+  public var egressPolicy = EgressPolicy()
   /// Unsent bytes above which a live reader is served from the log.
   public var unsentBytesMax = 256 << 10
   public init() {}

@@ -1248,7 +1248,10 @@ enum OpenAPIDocument {
           properties:
             type: &del_type { enum: [pull, webhook], default: pull }
             url: &del_url
-              description: http or https, without a user or a fragment. A webhook needs it.
+              description: |
+                http or https, without a user or a fragment. A webhook needs it. An address that is not public
+                is refused unless the operator allows it (`--webhook-allow`); names are judged when they are
+                dialled.
               type: string
               maxLength: 2048
             format: &del_format

@@ -169,7 +169,12 @@ extension Configuration {
     gateway.heartbeatInterval = heartbeat
     // Said to be insecure, the server may be called by any name; the network decides who gets here.
     gateway.loopbackHostsOnly = !insecure
+    gateway.egressPolicy = egressPolicy
     return gateway
+  }
+
+  var egressPolicy: EgressPolicy {
+    EgressPolicy(allowing: webhookAllow.compactMap { AddressRange($0) })
   }
 
   func transport(_ logger: Logger) -> HTTPServer.Configuration {

@@ -213,7 +213,8 @@ struct SubscriptionHandlerTests {
       let pulled = try await gateway.json("PATCH", path, #"{"delivery":{"type":"pull"}}"#)
       #expect(pulled.json["delivery"] == ["type": "pull"])
       #expect(pulled.json["ack_deadline"] == "5s")
-      let stray = try await gateway.json("PATCH", path, #"{"delivery":{"url":"http://b/"}}"#)
+      let stray = try await gateway.json(
+        "PATCH", path, #"{"delivery":{"url":"http://b.example/"}}"#)
       #expect(stray.code == "bad_value")
       #expect(stray.json["pointer"] == "/delivery/url")
       #expect(gateway.engine.subscription(named: "billing")?.incarnation == incarnation)
@@ -398,6 +399,10 @@ struct SubscriptionFieldTests {
     (#""url":"https://u:p@a.example/""#, "/delivery/url"),
     (#""url":"https://a.example/#x""#, "/delivery/url"),
     (#""url":"https://a.example/ b""#, "/delivery/url"),
+    (#""url":"http://127.0.0.1/""#, "/delivery/url"),
+    (#""url":"http://[::ffff:169.254.169.254]/""#, "/delivery/url"),
+    (#""url":"http://0x7f.1/""#, "/delivery/url"),
+    (#""url":"https://hooks.localhost/""#, "/delivery/url"),
     (#""secret":"abc""#, "/delivery/secret"),
     (#""secret":"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS=""#, "/delivery/secret"),
     (#""secret":"whsec_c2hvcnQ=""#, "/delivery/secret"),
@@ -427,6 +432,22 @@ struct SubscriptionFieldTests {
       #expect(answer.code == "bad_value", "\(answer.text)")
       #expect(answer.json["pointer"]?.asString == pointer, "\(answer.text)")
       #expect(gateway.engine.subscription(named: "billing") == nil)
+    }
+  }
+
+  @Test func `an address that the operator allows may be named`() async throws {
+    var configuration = GatewayConfiguration()
+    configuration.egressPolicy = EgressPolicy(allowing: [try #require(AddressRange("127.0.0.0/8"))])
+    try await TestGateway.with(configuration) { gateway in
+      try await gateway.makeStream("s")
+      func webhook(_ url: String) async throws -> TestAnswer {
+        try await gateway.json(
+          "PUT", path, #"{"stream":"s","delivery":{"type":"webhook","url":"\#(url)"}}"#)
+      }
+      #expect(try await webhook("http://10.0.0.1/").code == "bad_value")
+      let made = try await webhook("http://127.0.0.1:9000/hook")
+      #expect(made.status == 201, "\(made.text)")
+      #expect(made.json["delivery"]?["url"] == "http://127.0.0.1:9000/hook")
     }
   }
 }

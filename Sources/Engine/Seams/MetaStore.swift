@@ -1,6 +1,6 @@
 // The other seam below the Engine: a small, durable map of documents changed by compare-and-set.
 //
-// Streams and subscriptions, and later tokens and connectors, are documents in it. Embedded it is SQLite; in a cluster a
+// Streams and subscriptions, later tokens and connectors, are documents in it. Embedded it is SQLite; in a cluster a
 // JetStream key-value bucket. So it promises no more than the weaker: one key changes at a time, against its revision.
 import Wire
 

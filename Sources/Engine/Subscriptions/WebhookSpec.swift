@@ -73,7 +73,6 @@ extension SubscriptionLimits {
   public static let retryCountMax = 32
   public static let retry = Duration.zero...Duration.seconds(7 * 86_400)
   public static let disableAfter = Duration.seconds(60)...Duration.seconds(365 * 86_400)
-  public static let urlBytesMax = 2048
   public static let headersMax = 32
   public static let headerNameBytesMax = 128
   public static let headerValueBytesMax = 4096

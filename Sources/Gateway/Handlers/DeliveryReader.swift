@@ -8,7 +8,10 @@ enum DeliveryReader {
     "disable_after", "headers",
   ]
 
-  static func fields(of object: JSONFields, isPatch: Bool) throws(Problem) -> DeliveryFields {
+  /// - Parameter policy: a URL that could never be dialled is refused.
+  static func fields(
+    of object: JSONFields, isPatch: Bool, _ policy: EgressPolicy
+  ) throws(Problem) -> DeliveryFields {
     var fields = DeliveryFields()
     if let kind = try object.choice("type", of: DeliveryFields.Kind.self) {
       fields.kind = .set(kind)
@@ -17,15 +20,20 @@ enum DeliveryReader {
         .missingField, "A delivery names its type: pull or webhook.",
         facts: [("pointer", .text("/delivery/type"))])
     }
-    fields.webhook = try webhook(object, isPatch: isPatch)
+    fields.webhook = try webhook(object, isPatch: isPatch, policy)
     return fields
   }
 
-  private static func webhook(_ object: JSONFields, isPatch: Bool) throws(Problem) -> WebhookFields
-  {
+  private static func webhook(
+    _ object: JSONFields, isPatch: Bool, _ policy: EgressPolicy
+  ) throws(Problem) -> WebhookFields {
     var fields = WebhookFields()
     if let url = try object.text("url") {
-      try checkURL(url)
+      do throws(OutboundURLFault) {
+        try policy.check(url: url)
+      } catch {
+        throw JSONFields.badValue("/delivery/url", "\(error.reason).")
+      }
       fields.url = .set(url)
     }
     if let format = try object.choice("format", of: WebhookSpec.Format.self) {
@@ -80,20 +88,6 @@ enum DeliveryReader {
         pointer, "it is \"whsec_\" and 24 to 64 bytes in Base64, as Standard Webhooks has it.")
     }
     return secret
-  }
-
-  private static func checkURL(_ url: String) throws(Problem) {
-    func refuse(_ reason: String) -> Problem { JSONFields.badValue("/delivery/url", reason) }
-    guard url.utf8.count <= SubscriptionLimits.urlBytesMax else {
-      throw refuse("it has at most \(SubscriptionLimits.urlBytesMax) bytes.")
-    }
-    guard url.utf8.allSatisfy({ (0x21...0x7e).contains($0) }),
-      let scheme = ["https://", "http://"].first(where: url.hasPrefix)
-    else { throw refuse("it is an http or https URL, such as \"https://svc.example/hook\".") }
-    guard !url.contains("#") else { throw refuse("a fragment (#…) is never sent.") }
-    let authority = url.dropFirst(scheme.count).prefix { !"/?\\".contains($0) }
-    guard !authority.contains("@") else { throw refuse("a user or password does not go there.") }
-    guard let first = authority.first, first != ":" else { throw refuse("it has no host.") }
   }
 }
 

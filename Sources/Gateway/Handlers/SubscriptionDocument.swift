@@ -99,7 +99,10 @@ enum SubscriptionDocument {
   ]
 
   /// The fields that a PUT names, or that a PATCH changes.
-  static func fields(of body: JSONValue?, isPatch: Bool) throws(Problem) -> SubscriptionFields {
+  /// - Parameter policy: a webhook's URL that could never be dialled is refused.
+  static func fields(
+    of body: JSONValue?, isPatch: Bool, _ policy: EgressPolicy
+  ) throws(Problem) -> SubscriptionFields {
     var fields = SubscriptionFields()
     guard let body else { return fields }
     let object = try JSONFields(body, known: known)
@@ -130,7 +133,7 @@ enum SubscriptionDocument {
     }
     fields.deadLetter = try deadLetter(object)
     if let delivery = try object.object("delivery", known: DeliveryReader.known) {
-      fields.delivery = .set(try DeliveryReader.fields(of: delivery, isPatch: isPatch))
+      fields.delivery = .set(try DeliveryReader.fields(of: delivery, isPatch: isPatch, policy))
     }
     return fields
   }

@@ -10,7 +10,8 @@ enum SubscriptionHandlers {
     _ = try request.query([])
     let name = try request.name()
     let createOnly = try request.createsOnly()
-    let fields = try SubscriptionDocument.fields(of: try request.jsonBody(), isPatch: false)
+    let fields = try SubscriptionDocument.fields(
+      of: try request.jsonBody(), isPatch: false, request.loop.configuration.egressPolicy)
     let fresh = SigningSecret.generate()
     let confined = request.confined
     request.engine.ensureSubscription(
@@ -54,7 +55,8 @@ enum SubscriptionHandlers {
     _ = try request.query([])
     let subscription = try request.subscription()
     let body = try request.jsonBody(types: ["application/merge-patch+json", "application/json"])
-    let fields = try SubscriptionDocument.fields(of: body, isPatch: true)
+    let fields = try SubscriptionDocument.fields(
+      of: body, isPatch: true, request.loop.configuration.egressPolicy)
     let revision = try request.expectedRevision(of: subscription.version, .subscription)
     let fresh = SigningSecret.generate()
     let confined = request.confined
