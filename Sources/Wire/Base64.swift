@@ -34,6 +34,21 @@ public enum Base64 {
   public static func decode(
     _ text: UnsafeRawBufferPointer, _ alphabet: Alphabet = .standard
   ) -> [UInt8]? {
+    var isGood = false
+    let bytes = [UInt8](unsafeUninitializedCapacity: text.count / 4 * 3 + 3) { target, count in
+      guard let written = decode(text, alphabet, into: UnsafeMutableRawBufferPointer(target)) else {
+        return
+      }
+      count = written
+      isGood = true
+    }
+    return isGood ? bytes : nil
+  }
+
+  /// Writes them to `target`, where there is room for three for each four letters begun; how many they were.
+  static func decode(
+    _ text: UnsafeRawBufferPointer, _ alphabet: Alphabet, into target: UnsafeMutableRawBufferPointer
+  ) -> Int? {
     var letters = text
     if alphabet == .standard {
       guard letters.count % 4 == 0 else { return nil }
@@ -42,27 +57,22 @@ public enum Base64 {
       }
     }
     guard letters.count % 4 != 1 else { return nil }
-    var isGood = true
-    let bytes = [UInt8](unsafeUninitializedCapacity: letters.count / 4 * 3 + 3) { target, count in
-      var group: UInt32 = 0
-      var bits = 0
-      for letter in letters {
-        let value = value(of: letter, alphabet)
-        guard value < 64 else {
-          isGood = false
-          return
-        }
-        group = group << 6 | UInt32(value)
-        bits += 6
-        if bits >= 8 {
-          bits -= 8
-          target[count] = UInt8(truncatingIfNeeded: group >> UInt32(bits))
-          count += 1
-        }
+    precondition(target.count >= letters.count * 3 / 4, "\(letters.count) in \(target.count)")
+    var count = 0
+    var group: UInt32 = 0
+    var bits = 0
+    for letter in letters {
+      let value = value(of: letter, alphabet)
+      guard value < 64 else { return nil }
+      group = group << 6 | UInt32(value)
+      bits += 6
+      if bits >= 8 {
+        bits -= 8
+        target[count] = UInt8(truncatingIfNeeded: group >> UInt32(bits))
+        count += 1
       }
-      if group & (1 << UInt32(bits) - 1) != 0 { isGood = false }
     }
-    return isGood ? bytes : nil
+    return group & (1 << UInt32(bits) - 1) == 0 ? count : nil
   }
 
   public static func decode(_ text: String, _ alphabet: Alphabet = .standard) -> [UInt8]? {
