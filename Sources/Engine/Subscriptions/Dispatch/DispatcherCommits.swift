@@ -20,7 +20,7 @@ extension Dispatcher {
       changes.settled.append(
         DispatchChanges.Settled(
           track: tracks[seat].id, offsets: OffsetRanges(offsets: tracks[seat].acked)))
-      tracks[seat].acked.removeAll(keepingCapacity: tracks[seat].acked.count <= 1024)
+      tracks[seat].acked.removeAll(keepingCapacity: tracks[seat].acked.count <= 128)
     }
     ackedSeats.removeAll(keepingCapacity: ackedSeats.count <= 64)
     guard !changes.isEmpty else { return nil }

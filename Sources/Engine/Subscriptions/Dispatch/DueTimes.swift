@@ -42,7 +42,11 @@ struct DueTimes {
   mutating func removeFirst() -> Entry {
     let first = heap[0]
     let last = heap.removeLast()
-    if !heap.isEmpty { sink(last, from: 0) }
+    if !heap.isEmpty {
+      sink(last, from: 0)
+    } else if heap.capacity > 64 {
+      heap = []
+    }
     return first
   }
 

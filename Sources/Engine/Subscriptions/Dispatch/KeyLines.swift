@@ -68,7 +68,7 @@ struct KeyLines {
     numbers[line.key] = nil
     if lastNumber == number { lastNumber = 0 }
     free.append(number)
-    if free.count == lines.count, lines.count > 64 { self = KeyLines() }
+    if free.count == lines.count, lines.count > 16 { self = KeyLines() }
   }
 
   var count: Int { numbers.count }

@@ -148,7 +148,7 @@ struct Leases {
     if bySerial[lease.serial] == index { bySerial[lease.serial] = nil }
     slab[Int(index)].runs = Runs()
     free.append(index)
-    if free.count == slab.count, slab.count > 64, staleInHeap == 0 {
+    if free.count == slab.count, slab.count > 16, staleInHeap == 0 {
       slab = []
       free = []
       bySerial = [:]

@@ -105,7 +105,7 @@ struct Track {
       restored.pass(floor)
     }
     if cursor < floor { cursor = floor }
-    if slots.count > 1024, (fetched - floor) * 8 < UInt64(slots.count) { resize(slots.count / 4) }
+    if slots.count > 64, (fetched - floor) * 8 < UInt64(slots.count) { resize(slots.count / 4) }
   }
 
   /// Everything below `offset` is over.
