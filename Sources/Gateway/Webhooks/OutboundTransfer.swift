@@ -24,6 +24,8 @@ final class OutboundTransfer {
   private var hasWholeHead = false
   private var refused: (address: IPAddress, kind: String)?
   private var hasDialled = false
+  /// This process may open no more: nothing that the endpoint could help.
+  private var lacksSockets = false
   private var pinned: UnsafeMutablePointer<curl_slist>?
   private let errorText = UnsafeMutablePointer<CChar>.allocate(capacity: Int(CURL_ERROR_SIZE))
 
@@ -219,6 +221,7 @@ final class OutboundTransfer {
     hasWholeHead = false
     refused = nil
     hasDialled = false
+    lacksSockets = false
     return call
   }
 
@@ -234,8 +237,10 @@ final class OutboundTransfer {
       return CURL_SOCKET_BAD
     }
     hasDialled = true
-    return loop.sockets.open(
+    let socket = loop.sockets.open(
       address.pointee.family, address.pointee.socktype, address.pointee.protocol)
+    if socket < 0 { lacksSockets = true }
+    return socket
   }
 
   /// A line of the head, with its end; an empty one ends it. libcurl takes a head that breaks off for an answer.
@@ -260,7 +265,12 @@ final class OutboundTransfer {
     var microseconds: curl_off_t = 0
     millrace_curl_get_size(easy, CURLINFO_TOTAL_TIME_T, &microseconds)
     let latency = Duration.microseconds(Int64(microseconds))
-    let result = result == CURLE_OK && !hasWholeHead ? CURLE_GOT_NOTHING : result
+    var result = result
+    if result == CURLE_OK, !hasWholeHead { result = CURLE_GOT_NOTHING }
+    if result == CURLE_HTTP2_STREAM, isWhole { result = CURLE_OK }
+    if lacksSockets, result == CURLE_COULDNT_CONNECT {
+      return .failure(OutboundFailure(.internalTrouble))
+    }
     guard result == CURLE_OK || (result == CURLE_WRITE_ERROR && isCut) else {
       return .failure(
         OutboundFailure(
@@ -273,6 +283,14 @@ final class OutboundTransfer {
         status: status, retryAfter: status == 429 || status == 503 ? header("retry-after") : nil,
         body: body, isCut: isCut, latency: latency, remoteAddress: remoteAddress ?? "",
         protocolVersion: long(CURLINFO_HTTP_VERSION) == CURL_HTTP_VERSION_2_0 ? .http2 : .http1))
+  }
+
+  /// Whether all of the answer came that its head spoke of. Over HTTP/2 a server may answer before it has read the
+  /// request, and then end the stream (RFC 9113 §8.1; nginx does), which libcurl takes for a failure.
+  private var isWhole: Bool {
+    var announced: curl_off_t = -1
+    millrace_curl_get_size(easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced)
+    return hasWholeHead && announced == body.readableBytes
   }
 
   private func long(_ info: CURLINFO) -> Int {

@@ -51,9 +51,13 @@ extension OutboundFailure {
       CURLE_BAD_CONTENT_ENCODING, CURLE_WRITE_ERROR:
       reason = .badAnswer
       text = "the answer is not sound HTTP: \(Self.words(result))"
-    default:
+    case CURLE_OUT_OF_MEMORY, CURLE_FAILED_INIT:
       reason = .internalTrouble
       text = "the request could not be made: \(Self.words(result))"
+    default:
+      // Whatever else it is must use up attempts, or it would be tried for ever.
+      reason = .badAnswer
+      text = "no answer: \(Self.words(result))"
     }
     self.init(reason: reason, text: text, remoteAddress: remoteAddress, latency: latency)
   }
