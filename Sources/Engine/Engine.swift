@@ -9,6 +9,7 @@ public struct EngineSettings: Sendable {
   public var retentionInterval = Duration.seconds(10)
   /// Shards looked at in one go, so that a sweep over many holds no lane for long.
   public var retentionSlice = 500
+  public var subscriptions = SubscriptionTuning()
   public init() {}
 }
 
@@ -17,9 +18,10 @@ public final class Engine: Sendable {
   private let meta: any MetaStore
   let services: OwnerServices
   private let lanes: [any Executor]
-  private let settings: EngineSettings
+  let settings: EngineSettings
   let subscriptionChanges: SubscriptionChanges
   private let isStopping = Atomic<Bool>(false)
+  let shelfBudget = ShelfBudget()
 
   /// This node's term as the owner of its shards.
   public var epoch: Epoch { services.epoch }
@@ -140,7 +142,8 @@ public final class Engine: Sendable {
     reply: @escaping @Sendable (Result<Void, CatalogError>) -> Void
   ) {
     catalog.deleteStream(name, ifRevision: ifRevision, force: force, on: executor) {
-      [services] result in
+      [self] result in
+      if force, case .success = result { tellReaders(of: name) }
       services.mailboxes.post(to: executor) { reply(result) }
     }
   }
@@ -256,6 +259,8 @@ public final class Engine: Sendable {
 
   // MARK: Operation
 
+  var hasStopped: Bool { isStopping.load(ordering: .acquiring) }
+
   /// Whether an append can be taken now: nil, or the reason why not.
   public var unready: String? {
     isStopping.load(ordering: .acquiring) ? "the server is stopping" : services.log.unready
@@ -281,7 +286,7 @@ public final class Engine: Sendable {
         "millrace_records_appended_total", .counter,
         "Records acknowledged since start, duplicates left out.",
         value: Double(meters.records.load(ordering: .relaxed))),
-    ] + services.log.metrics
+    ] + subscriptionSamples + services.log.metrics
   }
 
   /// Refuses new appends and deliveries, finishes those in flight, ends followers, and closes the stores. Replies on

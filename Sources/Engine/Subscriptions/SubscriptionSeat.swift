@@ -7,6 +7,8 @@ final class SubscriptionSeat: Sendable {
     var owner: (any SubscriptionService)?
   }
   private let holder: Confined<Holder>
+  /// What its owner last said of its numbers; from any thread.
+  let figures = SubscriptionFigures()
 
   init(on executor: any Executor) { holder = Confined(Holder(), to: executor) }
 

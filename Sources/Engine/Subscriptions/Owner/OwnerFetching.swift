@@ -1,0 +1,221 @@
+// How an owner gets records: pages of the log while it is behind, the live tail once it is level, and no more than
+// consumers are hungry for.
+// consumers are worth.
+import Wire
+
+/// What is being fetched.
+struct Fetching {
+  struct Track {
+    var isReading = false
+    var isJoining = false
+    var following: Following?
+  }
+  /// By track: the shards' own, then replays.
+  var shards: [Track] = []
+  var replays: [TrackID: Track] = [:]
+  /// The track that is looked at first the next time, so that all have their turn.
+  var turn = 0
+  var reads = 0
+  /// Bytes that came since somebody was last hungry.
+  var bytesAhead = 0
+  /// After the log could not be read.
+  var retryAt: Duration?
+  var failures = 0
+  var failure: String?
+  /// When followings are given up, unless somebody gets hungry before.
+  var idleSince: Duration?
+  /// Counts what was given up: answers to earlier questions mean nothing.
+  var round: UInt64 = 0
+
+  mutating func begin(shardCount: Int) {
+    let round = round + 1
+    self = Fetching()
+    self.round = round
+    shards = Array(repeating: Track(), count: shardCount)
+  }
+
+  subscript(_ track: TrackID) -> Track {
+    get {
+      let index = Int(track.rawValue)
+      return index < shards.count ? shards[index] : replays[track] ?? Track()
+    }
+    set {
+      let index = Int(track.rawValue)
+      if index < shards.count { shards[index] = newValue } else { replays[track] = newValue }
+    }
+  }
+
+  var isFollowing: Bool { shards.contains { $0.following != nil } }
+}
+
+extension SubscriptionOwner {
+  private static let readBytes = 256 << 10
+  private static let readsMax = 8
+  /// What may be at hand beyond what was asked for.
+  private static let bytesAheadMax = 1 << 20
+  private static let recordsAheadMax = 1000
+
+  func fetch(_ now: Instants) {
+    guard !isPaused, !isRefusing, let stream else { return }
+    guard !line.isEmpty, core!.hunger > 0 else {
+      if fetching.isFollowing, fetching.idleSince == nil { fetching.idleSince = now.monotonic }
+      return
+    }
+    fetching.idleSince = nil
+    let ready = core!.ready
+    if ready == 0 { fetching.bytesAhead = 0 }
+    guard ready < Self.recordsAheadMax, fetching.bytesAhead < Self.bytesAheadMax else { return }
+    guard fetching.retryAt == nil else { return }
+    let count = stream.shards.count + replayTracks.count
+    var looked = 0
+    while looked < count, fetching.reads < Self.readsMax {
+      let index = (fetching.turn + looked) % count
+      looked += 1
+      if index < stream.shards.count {
+        fetch(TrackID(UInt32(index)), stream.shards[index], end: nil)
+      } else {
+        let replay = replayTracks[index - stream.shards.count]
+        fetch(replay.track, stream.shards[replay.shardIndex], end: replay.end)
+      }
+    }
+    fetching.turn = (fetching.turn + looked) % count
+  }
+
+  private func fetch(_ track: TrackID, _ shard: Shard, end: Offset?) {
+    let state = fetching[track]
+    guard !state.isReading, !state.isJoining, state.following == nil, let engine,
+      core!.seat(of: track) != nil, let place = core!.fetchPlace(track)?.place,
+      end.map({ place < $0 }) ?? true
+    else { return }
+    let (owner, life, round) = (confined, life, fetching.round)
+    if place < shard.tail {
+      fetching[track].isReading = true
+      fetching.reads += 1
+      engine.read(shard, from: place, bytesMax: Self.readBytes, on: executor) { outcome in
+        owner.value.fetched(outcome, track, shard, end: end, life, round)
+      }
+    } else if end == nil {
+      fetching[track].isJoining = true
+      engine.follow(
+        shard, from: place, on: executor,
+        deliver: { owner.value.followed($0, track, shard, life, round) },
+        reply: { owner.value.joined($0, track, shard, life, round) })
+    }
+  }
+
+  private func fetched(
+    _ outcome: ReadOutcome, _ track: TrackID, _ shard: Shard, end: Offset?, _ life: UInt32,
+    _ round: UInt64
+  ) {
+    guard life == self.life, round == fetching.round, core != nil else { return }
+    fetching[track].isReading = false
+    fetching.reads -= 1
+    switch outcome {
+    case .frames(let chunk):
+      fetching.failures = 0
+      fetching.failure = nil
+      arrived(chunk, track, shard, end: end)
+    case .atTail: break
+    case .trimmed(let earliest): missing(track, below: earliest)
+    case .beyondTail(let tail):
+      readFailed("shard \(shard.index) ends at \(tail), before what was delivered")
+    case .failed(let error): readFailed(error, shard)
+    }
+    scheduleTurn()
+  }
+
+  func readFailed(_ error: LogError, _ shard: Shard) {
+    if shard.isRemoved { return streamRemoved() }
+    readFailed("shard \(shard.index) cannot be read: \(error)")
+  }
+
+  /// Tries again after a while; meanwhile nothing is fetched.
+  func readFailed(_ what: String) {
+    fetching.failure = what
+    fetching.failures += 1
+    fetching.retryAt = services.time.monotonic + tuning.rest(failures: fetching.failures)
+  }
+
+  /// What retention took of records that nobody asked for yet is a gap all the same.
+  func noticeTrims() {
+    guard core != nil, !isSeeking, let stream else { return }
+    for (track, shard) in zip(core!.summary.tracks, stream.shards)
+    where track.floor < shard.earliest {
+      missing(track.track, below: shard.earliest)
+      scheduleTurn()
+    }
+  }
+
+  /// Retention was quicker.
+  func missing(_ track: TrackID, below earliest: Offset) {
+    guard core!.seat(of: track) != nil else { return }
+    core!.missing(track, below: earliest, now: now)
+    upkeep.isDirty = true
+    upkeep.hasMoved = true
+  }
+
+  private func arrived(_ chunk: FrameChunk, _ track: TrackID, _ shard: Shard, end: Offset?) {
+    guard core!.seat(of: track) != nil, let place = core!.fetchPlace(track)?.place,
+      chunk.start <= place, place < chunk.end
+    else { return }
+    let offsets = place..<min(chunk.end, end ?? chunk.end)
+    guard !offsets.isEmpty else { return }
+    var keys: [UInt64] = []
+    if core!.policy.ordering == .key {
+      keys = chunk.keyHashes(from: place)
+      keys.removeLast(keys.count - offsets.upperBound.distance(from: place))
+    }
+    fetching.bytesAhead += chunk.byteCount
+    shelf!.put(chunk, shard.index)
+    core!.arrived(track, offsets, keys: keys, now: now)
+  }
+
+  // MARK: Live
+
+  private func joined(
+    _ outcome: Engine.FollowOutcome, _ track: TrackID, _ shard: Shard, _ life: UInt32,
+    _ round: UInt64
+  ) {
+    guard life == self.life, round == fetching.round, core != nil else {
+      if case .following(let following) = outcome { following.cancel() }
+      return
+    }
+    fetching[track].isJoining = false
+    switch outcome {
+    case .following(let following): fetching[track].following = following
+    case .behind: scheduleTurn()
+    case .gone: if shard.isRemoved { streamRemoved() }
+    }
+  }
+
+  private func followed(
+    _ event: Engine.FollowEvent, _ track: TrackID, _ shard: Shard, _ life: UInt32,
+    _ round: UInt64
+  ) {
+    // Whatever still comes after a following was given up is read from the log when its time comes.
+    guard life == self.life, round == fetching.round, core != nil,
+      fetching[track].following != nil
+    else { return }
+    switch event {
+    case .records(let chunk):
+      guard fetching.bytesAhead <= Self.bytesAheadMax,
+        core!.fetchPlace(track)?.place == chunk.start
+      else { return cancelFollowing(track) }
+      arrived(chunk, track, shard, end: nil)
+      scheduleTurn()
+    case .ended(let gone):
+      fetching[track].following = nil
+      if gone { streamRemoved() }
+    }
+  }
+
+  private func cancelFollowing(_ track: TrackID) {
+    fetching[track].following?.cancel()
+    fetching[track].following = nil
+  }
+
+  func cancelFollowings() {
+    for index in fetching.shards.indices { cancelFollowing(TrackID(UInt32(index))) }
+    fetching.idleSince = nil
+  }
+}
