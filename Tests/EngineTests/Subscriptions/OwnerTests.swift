@@ -43,7 +43,7 @@ struct OwnerTests {
     for index in 0..<200 { values.append(String(index)) }
     var settled: Set<UInt64> = []
     var lasting: [UInt64] = []
-    for round in 0..<60 {
+    for round in 0..<24 {
       try bench.append(values, to: "s")
       let some = try bench.pull("sub", max: 200)
       // Every other one, so that there are many ranges; naks make attempts to be kept.
@@ -56,7 +56,7 @@ struct OwnerTests {
           }))
       for message in some where message.offset % 2 == 0 { settled.insert(message.offset) }
       lasting += some.filter { $0.offset % 2 == 1 }.map(\.offset)
-      if round % 20 == 19 { bench.bench.makeCheckpoint() }
+      if round % 8 == 7 { bench.bench.makeCheckpoint() }
     }
     #expect(subscription.journal.earliest > .zero)
     let again = try bench.crashed()

@@ -1,6 +1,5 @@
 // How an owner gets records: pages of the log while it is behind, the live tail once it is level, and no more than
 // consumers are hungry for.
-// consumers are worth.
 import Wire
 
 /// What is being fetched.

@@ -51,6 +51,8 @@ final class SubscriptionOwner: SubscriptionService {
   private(set) var life: UInt32 = 0
   /// Counts writers, likewise.
   private var journalLife: UInt32 = 0
+  /// Of the next dispatcher's first lease.
+  private var nextLease: UInt64 = 1
   private var writer: JournalWriter?
   private var open: [OpenSet] = []
   /// What the changes that were not taken yet will bring about.
@@ -89,8 +91,8 @@ final class SubscriptionOwner: SubscriptionService {
     policy.windowMax = tuning.windowMax
     return policy
   }
-  /// Of the leases of this life; another one's are stale.
-  var epoch: UInt32 { UInt32(truncatingIfNeeded: services.epoch.rawValue) << 8 | life & 0xff }
+  /// Of the leases of this life; another one's are stale. Those of one process grow, and so do the serials.
+  var epoch: UInt32 { UInt32(truncatingIfNeeded: services.epoch.rawValue) << 16 | life & 0xffff }
 
   var endError: SubscriptionError? { if case .ended(let error) = phase { error } else { nil } }
 
@@ -165,7 +167,7 @@ final class SubscriptionOwner: SubscriptionService {
   /// A new dispatcher; whoever consumes joins it, and what waited for it goes on.
   func begin(_ state: DispatchState) {
     core = Dispatcher(
-      policy, epoch: epoch, state: state, firstLease: 1, now: now)
+      policy, epoch: epoch, state: state, firstLease: nextLease, now: now)
     fetching.begin(shardCount: stream!.shards.count)
     burying.begin()
     upkeep.begin()
@@ -187,6 +189,7 @@ final class SubscriptionOwner: SubscriptionService {
     cancelFollowings()
     upkeep.forget(core)
     roster.forgetDispatcher()
+    nextLease = core!.nextLease
     life &+= 1
     begin(state)
   }
@@ -216,6 +219,7 @@ final class SubscriptionOwner: SubscriptionService {
     journalLife &+= 1
     writer?.abandon()
     writer = nil
+    nextLease = core?.nextLease ?? nextLease
     core = nil
     isSeeking = false
     let failed = open + [next]
