@@ -99,9 +99,11 @@ extension SubscriptionOwner {
     return core!.take(consumer.id!, max: units.recordsMax, asUnit: true, now: now)
   }
 
+  /// When the next batch has waited for long enough. One whose time is over waits for something else, which wakes it.
   var lingerDue: Duration? {
     guard subscription.spec.webhook != nil else { return nil }
-    return roster.all.compactMap(\.lingersUntil).min()
+    let time = services.time.monotonic
+    return roster.all.compactMap(\.lingersUntil).filter { $0 > time }.min()
   }
 
   // MARK: Handing over

@@ -358,7 +358,7 @@ final class SubscriptionOwner: SubscriptionService {
     case .active where !isSeeking:
       consider(core!.nextDue)
       consider(fetching.retryAt)
-      consider(burying.retryAt)
+      if !isRefusing { consider(burying.retryAt) }
       consider(lingerDue)
       consider(upkeep.due)
     case .resting(let until, _) where !line.isEmpty || !roster.isEmpty: consider(until)
