@@ -146,6 +146,32 @@ struct OwnerTests {
     #expect(try bench.status("buries").counts.deadLetters == 1)
   }
 
+  @Test func `a dead letter without its stream waits, says so, and goes there once it can`() throws
+  {
+    let bench = try EngineBench()
+    try bench.stream("s")
+    try bench.stream("dead")
+    try bench.subscription("sub", "s") { $0.deadLetter = .set("dead") }
+    try bench.append(["1", "2"], to: "s")
+    let deleted: Result<Void, CatalogError> = try bench.call {
+      bench.engine.deleteStream(
+        "dead", ifRevision: nil, force: true, on: bench.client, reply: $0)
+    }
+    try deleted.get()
+    let got = try bench.pull("sub")
+    try bench.settle("sub", Settlement(term: [.init(got[0].ackID, reason: "bad")]))
+    try bench.ack("sub", [got[1]])
+    bench.turns.advance(by: .seconds(10))
+    let status = try bench.status("sub")
+    #expect(status.blockedBy == .deadLetter("there is no stream dead"))
+    #expect(status.shards[0].floor == .zero)
+    try bench.stream("dead")
+    bench.turns.advance(by: .seconds(40))
+    #expect(try bench.values("dead") == ["1"])
+    #expect(try bench.status("sub").shards[0].floor == Offset(2))
+    #expect(try bench.status("sub").blockedBy == nil)
+  }
+
   @Test func `a full disk is said, storms nothing, and goes on when there is room`() throws {
     let bench = try EngineBench()
     try bench.stream("s")
