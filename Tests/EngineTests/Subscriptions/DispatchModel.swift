@@ -221,6 +221,7 @@ struct DispatchModel {
       if let max = policy.maxDeliveries, record.failures >= max {
         self[place] = record
         condemn(place, reason: "max_deliveries")
+        takeBack(after: place, counted: true)
         return
       }
     } else {
@@ -269,7 +270,6 @@ struct DispatchModel {
       dropped += 1
       failed[shard].insert(place.offset)
     }
-    takeBack(after: place, counted: true)
   }
 
   mutating func leaveUnit(_ unit: UInt64) {

@@ -252,6 +252,19 @@ struct DispatcherTests {
     #expect(next.lease(two, 5)?.deliveries == [2, 2])
   }
 
+  @Test func `giving a record up takes those of its key behind it from nobody`() {
+    let desk = Desk(policy { $0.buries = true }, keys: [7, 7, 7, 7])
+    let one = desk.core.join(share: nil)
+    let ids = desk.take(one, 3)
+    let request = Settlement(term: [.init(ids[0], reason: "x"), .init(ids[1], reason: "y")])
+    #expect(desk.core.settle(request, now: desk.now) == [.ok, .ok])
+    desk.commit()
+    #expect(desk.core.take(one, max: 9, asUnit: false, now: desk.now) == nil)
+    #expect(desk.core.settle(Settlement(ack: [ids[2]]), now: desk.now) == [.ok])
+    desk.commit()
+    #expect(desk.take(one, 9).offsets == [3])
+  }
+
   @Test func `a replay of what failed goes through these only, and then away`() {
     let desk = Desk(policy { $0.maxDeliveries = 1 }, keys: [0, 0, 0, 0])
     let one = desk.core.join(share: nil)

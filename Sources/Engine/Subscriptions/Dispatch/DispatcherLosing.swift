@@ -36,7 +36,7 @@ extension Dispatcher {
       if slot.failures < .max { slot.failures += 1 }
       tracks[seat].slots[place].failures = slot.failures
       if let max = policy.maxDeliveries, Int(slot.failures) >= max {
-        condemn(offset, in: seat, reason: Self.tooManyDeliveries, now)
+        condemn(offset, in: seat, reason: Self.tooManyDeliveries, isLost: true, now)
         return
       }
       wait = delay ?? backoff(Int(slot.failures))
@@ -87,9 +87,10 @@ extension Dispatcher {
     }
   }
 
-  /// Never again: to the dead letters, or dropped. Its key goes on when that is durable.
+  /// Never again: to the dead letters, or dropped. Its key goes on when that is durable. A consumer that gives one up
+  /// has those behind it still; one that lost it lost them, too.
   mutating func condemn(
-    _ offset: UInt64, in seat: Int, reason: String, _ now: Instants
+    _ offset: UInt64, in seat: Int, reason: String, isLost: Bool, _ now: Instants
   ) {
     let place = tracks[seat].index(offset)
     let slot = tracks[seat].slots[place]
@@ -114,7 +115,7 @@ extension Dispatcher {
             deliveries: Int(slot.deliveries), reason: reason, at: now.wall, place: nil))
       }
     }
-    if slot.line != 0 {
+    if isLost, slot.line != 0 {
       takeBack(after: offset, isFirst: false, in: seat, .failed(delay: nil), now)
     }
   }

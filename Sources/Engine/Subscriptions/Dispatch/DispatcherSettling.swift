@@ -20,7 +20,7 @@ extension Dispatcher {
     for (place, term) in request.term.enumerated() {
       guard let (seat, offset) = find(term.id) else { continue }
       leaveLease(offset, in: seat)
-      condemn(offset, in: seat, reason: term.reason, now)
+      condemn(offset, in: seat, reason: term.reason, isLost: false, now)
       answers[terms + place] = .ok
     }
     let extensions = request.ack.count + request.nak.count
@@ -61,7 +61,7 @@ extension Dispatcher {
       }
       eachMember(of: runs, in: .inFlight, holder: index) { core, seat, offset in
         core.leaveLease(offset, in: seat)
-        core.condemn(offset, in: seat, reason: reason, now)
+        core.condemn(offset, in: seat, reason: reason, isLost: false, now)
       }
     case .split:
       guard unit != 0 else {

@@ -190,7 +190,7 @@ extension Dispatcher {
       core.leaveLease(offset, in: seat)
       core.tracks[seat].slots[core.tracks[seat].index(offset)].deliveries =
         UInt16(clamping: deliveries)
-      core.condemn(offset, in: seat, reason: reason, now)
+      core.condemn(offset, in: seat, reason: reason, isLost: false, now)
     }
   }
 
