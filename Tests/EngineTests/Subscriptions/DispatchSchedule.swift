@@ -451,6 +451,10 @@ struct DispatchSchedule {
       let count = model.unsettled(mine, tail: tail)
       let told = core.unsettled(mine.id, tail: Offset(tail))
       try check(count == told, "unsettled of \(mine.id): \(told), not \(count)")
+      if its.end == nil {
+        let shown = Int(tail - mine.floor) - its.settled
+        try check(count == shown, "unsettled of \(mine.id) as shown: \(shown), not \(count)")
+      }
     }
     let listed = core.inFlight(after: nil, limit: .max)
     try check(

@@ -21,7 +21,8 @@ extension Dispatcher {
         return TrackSummary(
           track: track.id, shardIndex: track.shardIndex,
           end: track.end == .max ? nil : Offset(track.end), isPartial: track.only != nil,
-          floor: Offset(track.floor), settled: track.doneCount + restoredCount(track),
+          floor: Offset(track.floor),
+          settled: track.doneCount + track.restored.settledCount(from: track.fetched),
           inFlight: track.inFlight,
           place: Offset(track.place))
       },
@@ -29,11 +30,6 @@ extension Dispatcher {
       isWindowFull: seats.contains {
         tracks[$0].place < tracks[$0].end && fetchPlace(tracks[$0].id) == nil
       })
-  }
-
-  /// Records settled before this dispatcher's time that it has not come to yet.
-  private func restoredCount(_ track: Track) -> Int {
-    track.restored.isEmpty ? 0 : track.restored.settled(from: track.fetched).count
   }
 
   /// How many records of the track below `tail` are not settled for good.

@@ -10,12 +10,16 @@ struct RestoredRecords {
   /// Condemned ones that were buried meanwhile; true: durably.
   private var buried: [UInt64: Bool] = [:]
   private var settledIndex = 0
+  /// Of the settled ones, those that were not passed.
+  private var settledAhead: Int
+  private var passedTo: UInt64 = 0
   private var attemptIndex = 0
   private var condemnedIndex = 0
   private var memberIndex = 0
 
   init(_ state: TrackState) {
     settled = state.settled
+    settledAhead = state.settled.count
     attempts = state.attempts
   }
 
@@ -49,7 +53,12 @@ struct RestoredRecords {
   mutating func pass(_ offset: UInt64) {
     while settledIndex < settled.ranges.count,
       settled.ranges[settledIndex].upperBound.rawValue <= offset
-    { settledIndex += 1 }
+    {
+      countPassed(upTo: offset)
+      settledIndex += 1
+    }
+    countPassed(upTo: offset)
+    passedTo = max(passedTo, offset)
     while attemptIndex < attempts.count, attempts[attemptIndex].offset.rawValue < offset {
       attemptIndex += 1
     }
@@ -70,6 +79,15 @@ struct RestoredRecords {
       condemnedIndex = 0
       memberIndex = 0
     }
+  }
+
+  /// Takes those of the next settled range below `offset` out of what is ahead.
+  private mutating func countPassed(upTo offset: UInt64) {
+    guard settledIndex < settled.ranges.count else { return }
+    let range = settled.ranges[settledIndex]
+    let start = max(range.lowerBound.rawValue, passedTo)
+    let end = min(range.upperBound.rawValue, offset)
+    if start < end { settledAhead -= Int(end - start) }
   }
 
   var isEmpty: Bool {
@@ -115,6 +133,17 @@ struct RestoredRecords {
       rest.insert(Offset(offset))
     }
     return rest
+  }
+
+  /// How many are settled for good from `offset` on; nothing above it was passed.
+  func settledCount(from offset: UInt64) -> Int {
+    var count = settledAhead
+    for range in settled.ranges[settledIndex...] {
+      let start = max(range.lowerBound.rawValue, passedTo)
+      guard start < offset else { break }
+      count -= Int(min(range.upperBound.rawValue, offset) - start)
+    }
+    return count + buried.count { $0.value && $0.key >= offset }
   }
 
   func attempts(from offset: UInt64) -> ArraySlice<TrackState.Attempt> {
