@@ -132,7 +132,11 @@ extension Engine {
 
   /// The subscription's owner, made now if there is none. On its executor.
   private func owner(of subscription: Subscription) -> SubscriptionOwner {
-    if let owner = subscription.seat.owner as? SubscriptionOwner { return owner }
+    if let owner = subscription.seat.owner as? SubscriptionOwner {
+      // Who was told of a change may be quicker here than the word of it.
+      owner.changed(to: subscription)
+      return owner
+    }
     // The caller may have looked it up before a change that nobody was told of.
     let latest = self.subscription(named: subscription.name)
     let owner = SubscriptionOwner(
