@@ -16,6 +16,7 @@ public final class Gateway: Sendable {
   /// Counters of each event loop, summed by `/metrics`.
   let metrics: GatewayMetrics
   private let server = Mutex<HTTPServer?>(nil)
+  private let webhooks = Mutex<Webhooks?>(nil)
   private let loops = Mutex<[Confined<GatewayLoop>]>([])
   private let isDraining = Atomic<Bool>(false)
   /// Answers given before a body was read: no loop's.
@@ -41,6 +42,10 @@ public final class Gateway: Sendable {
   /// Takes the server that this gateway stands behind, for its counters.
   public func attach(_ server: HTTPServer) { self.server.withLock { $0 = server } }
   var attachedServer: HTTPServer? { server.withLock { $0 } }
+
+  /// Takes the webhooks that are delivered beside it, for the routes about them.
+  public func attach(_ webhooks: Webhooks) { self.webhooks.withLock { $0 = webhooks } }
+  var attachedWebhooks: Webhooks? { webhooks.withLock { $0 } }
 
   /// What answers the exchanges of one event loop; to be called there only. Made once for each loop.
   public func handler(

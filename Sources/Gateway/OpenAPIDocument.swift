@@ -728,6 +728,90 @@ enum OpenAPIDocument {
             "415": { $ref: "#/components/responses/Problem" }
             default: { $ref: "#/components/responses/Problem" }
 
+      /v1/subscriptions/{subscription}:test:
+        parameters:
+          - $ref: "#/components/parameters/subscription"
+        post:
+          operationId: testWebhook
+          tags: [subscriptions]
+          summary: Sends the webhook's endpoint a signed test event now, and answers with what came back.
+          description: |
+            Also while the subscription is paused or disabled. The event's type is `millrace.test`, its data
+            `{"test":true,"subscription":"…"}`. The answer is 200 whatever the endpoint said, once that is known:
+            `status` tells. Not for a subscription that is no webhook: 409 `wrong_delivery`.
+          responses:
+            "200":
+              description: What came of it.
+              content: &attempt
+                application/json:
+                  schema: { $ref: "#/components/schemas/Attempt" }
+            "400": { $ref: "#/components/responses/Problem" }
+            "404": { $ref: "#/components/responses/Problem" }
+            "409": { $ref: "#/components/responses/Problem" }
+            "410": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
+      /v1/subscriptions/{subscription}/attempts:
+        parameters:
+          - $ref: "#/components/parameters/subscription"
+        get:
+          operationId: listAttempts
+          tags: [subscriptions]
+          summary: The webhook's last attempts, newest first.
+          description: |
+            Kept in memory since the server's start: the last 100 that succeeded and the last 400 that failed, at most
+            128 KiB of each. `/metrics` counts them all.
+          parameters:
+            - name: status
+              in: query
+              description: Only those.
+              schema: { enum: [succeeded, failed] }
+            - $ref: "#/components/parameters/pageSize"
+            - $ref: "#/components/parameters/pageToken"
+          responses:
+            "200":
+              description: A page of attempts.
+              content:
+                application/json:
+                  schema:
+                    type: object
+                    required: [items, next_page_token]
+                    additionalProperties: false
+                    properties:
+                      items:
+                        type: array
+                        items: { $ref: "#/components/schemas/Attempt" }
+                      next_page_token: { $ref: "#/components/schemas/NextPageToken" }
+            "400": { $ref: "#/components/responses/Problem" }
+            "404": { $ref: "#/components/responses/Problem" }
+            "409": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
+      /v1/subscriptions/{subscription}/attempts/{attempt}:resend:
+        parameters:
+          - $ref: "#/components/parameters/subscription"
+          - name: attempt
+            in: path
+            required: true
+            description: The `id` of one that is still in the list.
+            schema: { type: string, minLength: 1, maxLength: 64 }
+        post:
+          operationId: resendAttempt
+          tags: [subscriptions]
+          summary: Sends an attempt's message again now, and answers with what came back.
+          description: |
+            The same records under the same `webhook-id`, signed anew, whatever the state of the subscription and of the
+            circuit, and without regard to order. It settles nothing: a record that waits for its next attempt still gets it.
+          responses:
+            "200":
+              description: What came of it.
+              content: *attempt
+            "400": { $ref: "#/components/responses/Problem" }
+            "404": { $ref: "#/components/responses/Problem" }
+            "409": { $ref: "#/components/responses/Problem" }
+            "410": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
       /livez:
         get:
           operationId: livez
@@ -1384,11 +1468,73 @@ enum OpenAPIDocument {
                 reason: { description: For people., type: string }
                 at: { $ref: "#/components/schemas/Time" }
             created_at: { $ref: "#/components/schemas/Time" }
+            webhook: { $ref: "#/components/schemas/WebhookStatus" }
           examples:
             - { name: billing, incarnation: "17", stream: orders, stream_incarnation: "12",
                 start: earliest, ordering: key, ack_deadline: 30s, max_deliveries: 16,
                 backoff: [1s, 5s, 30s], max_in_flight: 1000, dead_letter: { stream: orders.dead },
                 delivery: { type: pull }, state: active, created_at: "2026-01-01T00:00:00.000Z" }
+        Attempt:
+          type: object
+          required: [id, cause, status, webhook_id, records, delivery, started_at, latency]
+          additionalProperties: false
+          properties:
+            id: { type: string }
+            cause: { enum: [delivery, resend, test] }
+            status: { description: succeeded is 2xx., enum: [succeeded, failed] }
+            webhook_id: { description: "What `webhook-id` said: the same for every attempt of these records.", type: string }
+            records:
+              description: What it carried; a test carries none.
+              type: array
+              items:
+                type: object
+                required: [shard, offsets]
+                additionalProperties: false
+                properties:
+                  shard: { type: integer, minimum: 0 }
+                  offsets: { type: array, minItems: 1, items: { $ref: "#/components/schemas/Offset" } }
+            delivery:
+              description: 1 for the first attempt; one that did not count, such as a probe, is not counted here.
+              type: integer
+              minimum: 1
+            started_at: { $ref: "#/components/schemas/Time" }
+            latency: { type: string, pattern: "^[0-9]+ms$" }
+            http_status: { description: Absent if there was no answer., type: integer, minimum: 100, maximum: 999 }
+            error: { description: "What is wrong, for people; absent if it succeeded.", type: string }
+            answer: { description: "The first 4 KiB of the answer's body, if it is text.", type: string }
+            answer_base64: { description: The same of bytes that are no text., type: string, contentEncoding: base64 }
+            answer_cut: { description: The answer was longer., type: boolean }
+            next_attempt: { $ref: "#/components/schemas/Time" }
+          examples:
+            - { id: 7-12, cause: delivery, status: failed, webhook_id: msg_v4iFn-RSrgZibpp_Ekzt4jD1,
+                records: [ { shard: 0, offsets: ["1044"] } ], delivery: 1, started_at: "2026-01-01T00:00:00.000Z",
+                latency: 12ms, http_status: 503, error: the endpoint answered 503, answer: out of order,
+                next_attempt: "2026-01-01T00:00:05.000Z" }
+        WebhookStatus:
+          description: How a webhook is doing.
+          type: object
+          required: [circuit, concurrency, in_flight, consecutive_failures]
+          additionalProperties: false
+          properties:
+            circuit:
+              description: |
+                `open`: the endpoint is taken to be down and nothing is sent; `half_open`: one request at a time probes it.
+                What fails as a probe uses up no attempt.
+              enum: [closed, open, half_open]
+            concurrency: { description: Requests at once that it is given now., type: integer, minimum: 1 }
+            in_flight: { type: integer, minimum: 0 }
+            consecutive_failures: { type: integer, minimum: 0 }
+            held_until: { description: "Nothing begins before: a probe is due, the endpoint said Retry-After, or the rate is reached.", $ref: "#/components/schemas/Time" }
+            last_success_at: { description: Since the server's start., $ref: "#/components/schemas/Time" }
+            last_error:
+              description: The last attempt that failed, since the server's start.
+              type: object
+              required: [at, error]
+              additionalProperties: false
+              properties:
+                at: { $ref: "#/components/schemas/Time" }
+                http_status: { type: integer }
+                error: { type: string }
         Record:
           type: object
           required: [shard, offset, timestamp]
@@ -1545,6 +1691,7 @@ enum OpenAPIDocument {
             offered: { description: "`not_acceptable`: the types there are.", type: string }
             stream: { description: The stream that is not there., type: string }
             subscription: { description: The subscription that is not there., type: string }
+            attempt: { description: The attempt that is not there., type: string }
             subscriptions:
               description: "`stream_in_use`: who uses the stream, the first ten by name."
               type: array
@@ -1630,6 +1777,7 @@ enum OpenAPIDocument {
             - stream_in_use
             - subscription_not_found
             - wrong_delivery
+            - attempt_not_found
             - trimmed
             - beyond_tail
             - tail_moved
@@ -1700,6 +1848,7 @@ enum OpenAPIDocument {
       stream_in_use: { status: 409, title: "Subscriptions need the stream", retryable: false }
       subscription_not_found: { status: 404, title: "There is no such subscription", retryable: false }
       wrong_delivery: { status: 409, title: "The subscription delivers in another way", retryable: false }
+      attempt_not_found: { status: 404, title: "There is no such attempt, or it is forgotten", retryable: false }
       trimmed: { status: 410, title: "The records asked for are gone", retryable: false }
       beyond_tail: { status: 416, title: "The offset is beyond the tail", retryable: false }
       tail_moved: { status: 412, title: "The shard's tail is elsewhere", retryable: false }

@@ -56,6 +56,7 @@ public enum ProblemCode: String, CaseIterable, Sendable {
   // Subscriptions.
   case subscriptionNotFound = "subscription_not_found"
   case wrongDelivery = "wrong_delivery"
+  case attemptNotFound = "attempt_not_found"
   // Places in a shard.
   case trimmed
   case beyondTail = "beyond_tail"
@@ -143,6 +144,7 @@ extension ProblemCode {
     case .streamReplaced: Row(410, "The stream was deleted, and perhaps made again")
     case .streamInUse: Row(409, "Subscriptions need the stream")
     case .subscriptionNotFound: Row(404, "There is no such subscription")
+    case .attemptNotFound: Row(404, "There is no such attempt, or it is forgotten")
     case .wrongDelivery: Row(409, "The subscription delivers in another way")
     case .trimmed: Row(410, "The records asked for are gone")
     case .beyondTail: Row(416, "The offset is beyond the tail")

@@ -107,6 +107,9 @@ final class Request {
     return stream.shards[index]
   }
 
+  /// The second path parameter as it came, not decoded.
+  var secondText: String { text(of: match.second!) }
+
   private func text(of range: Range<Int>) -> String {
     let bytes = head.path.utf8
     let start = bytes.index(bytes.startIndex, offsetBy: range.lowerBound)

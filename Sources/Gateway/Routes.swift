@@ -1,7 +1,7 @@
 // The table of routes: every operation of the contract, once.
 
 enum Routes {
-  static let all: [Route] = streams + records + subscriptions + operation
+  static let all: [Route] = streams + records + subscriptions + webhooks + operation
 
   /// Reads refuse by themselves, live ones with an event; whether the process lives is asked to the end.
   static let answeredWhileStopping: Set = ["readStream", "readShard", "livez", "metrics"]
@@ -42,6 +42,16 @@ enum Routes {
     Route(
       "POST", "/v1/subscriptions/{subscription}/secrets:rotate", "rotateSecret",
       SecretHandlers.rotate),
+  ]
+
+  static let webhooks: [Route] = [
+    Route(
+      "POST", "/v1/subscriptions/{subscription}:test", "testWebhook", WebhookHandlers.test),
+    Route(
+      "GET", "/v1/subscriptions/{subscription}/attempts", "listAttempts", WebhookHandlers.attempts),
+    Route(
+      "POST", "/v1/subscriptions/{subscription}/attempts/{attempt}:resend", "resendAttempt",
+      WebhookHandlers.resend),
   ]
 
   static let operation: [Route] = [

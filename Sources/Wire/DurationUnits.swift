@@ -14,3 +14,14 @@ extension Duration {
     return overflow ? .max : whole + attoseconds / 1_000_000_000
   }
 }
+
+extension Timestamp {
+  public static func + (time: Timestamp, duration: Duration) -> Timestamp {
+    Timestamp(milliseconds: time.milliseconds + duration.milliseconds)
+  }
+
+  /// How long after `earlier`; negative if before.
+  public static func - (time: Timestamp, earlier: Timestamp) -> Duration {
+    .milliseconds(time.milliseconds - earlier.milliseconds)
+  }
+}

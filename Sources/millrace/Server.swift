@@ -14,6 +14,7 @@ final class Server: Sendable {
   private let lanes: [EventLoopExecutor]
   private let engine: Engine
   private let gateway: Gateway
+  private let webhooks: Webhooks
   private let http: HTTPServer
   /// Threads that may block; the store uses them until it is closed.
   private let threads: [ThreadExecutor]
@@ -42,6 +43,8 @@ final class Server: Sendable {
       engine: engine, configuration: configuration.gateway, clock: clock, logger: logger,
       otherMetrics: { ProcessMetrics.samples })
     self.gateway = gateway
+    webhooks = try Self.makeWebhooks(engine, configuration, clock: clock, logger: logger)
+    gateway.attach(webhooks)
     let executors = Dictionary(
       uniqueKeysWithValues: lanes.map { (ObjectIdentifier($0.eventLoop), $0) })
     do {
@@ -59,6 +62,22 @@ final class Server: Sendable {
     } catch {
       throw .listening(on: configuration.listen, error)
     }
+    webhooks.start(on: lanes[0])
+  }
+
+  private static func makeWebhooks(
+    _ engine: Engine, _ configuration: Configuration, clock: any TimeSource, logger: Logger
+  ) throws(StartFailure) -> Webhooks {
+    let trust: TrustStore
+    do {
+      trust = try TrustStore(adding: configuration.webhookCA)
+    } catch {
+      throw StartFailure(error)
+    }
+    var random = SystemRandomNumberGenerator()
+    return Webhooks(
+      engine: engine, client: OutboundClient(configuration.outbound, trust: trust), clock: clock,
+      logger: logger, seed: random.next())
   }
 
   private static func openEngine(
@@ -95,7 +114,10 @@ final class Server: Sendable {
     }
     defer { watchdog.cancel() }
     await gateway.drain()
+    async let delivered: Void = webhooks.drain(
+      within: min(configuration.stopTimeout, Self.deliveryTime), on: lanes[0])
     await drain()
+    await delivered
     await withCheckedContinuation { continuation in
       engine.stop(on: lanes[0]) { continuation.resume() }
     }
@@ -104,6 +126,9 @@ final class Server: Sendable {
 
   /// What the engine may take to sync and close behind the last connection.
   private static let closingTime = Duration.seconds(10)
+
+  /// What webhook requests under way may take to be answered: what is not is delivered again after the next start.
+  private static let deliveryTime = Duration.seconds(5)
 
   private func drain() async {
     do {
@@ -158,6 +183,12 @@ extension Configuration {
   }
 
   var engine: EngineSettings { EngineSettings() }
+
+  var outbound: OutboundSettings {
+    var outbound = OutboundSettings(userAgent: "millrace/\(Version.number)")
+    outbound.policy = egressPolicy
+    return outbound
+  }
 
   var gateway: GatewayConfiguration {
     var gateway = GatewayConfiguration()

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from receiver import Hook
 from server import Server
 
 _numbers = itertools.count()
@@ -14,6 +15,28 @@ def server():
     with Server() as running:
         yield running
         assert running.alive, running.log_text()
+
+
+@pytest.fixture(scope="session")
+def hook_server():
+    """A server whose webhooks may reach this machine."""
+    with Server(arguments=("--webhook-allow", "127.0.0.0/8")) as running:
+        yield running
+        assert running.alive, running.log_text()
+
+
+@pytest.fixture
+def hook(hook_server):
+    """Makes webhooks, each with a stream and a receiver of its own."""
+    made = []
+
+    def make(respond=lambda post: 204, **options):
+        made.append(Hook(hook_server, f"hook-{next(_numbers)}", respond, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
 
 
 @pytest.fixture

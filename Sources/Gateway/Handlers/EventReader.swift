@@ -60,6 +60,16 @@ struct EventReader {
     }
   }
 
+  /// Whether a checked JSON value is an event in the JSON format.
+  static func isEvent(_ value: UnsafeRawBufferPointer) -> Bool {
+    do throws(Problem) {
+      _ = try checkedKey(of: value, at: "")
+      return true
+    } catch {
+      return false
+    }
+  }
+
   private static let required = ["specversion", "id", "source", "type"]
   private static let texts = required + ["datacontenttype", "dataschema", "subject", "time"]
 

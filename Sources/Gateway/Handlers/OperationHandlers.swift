@@ -38,7 +38,8 @@ enum OperationHandlers {
     let gateway = request.loop.gateway
     var buffer = request.loop.allocator.buffer(capacity: 16 << 10)
     gateway.metrics.write(
-      transport + request.engine.metrics + gateway.otherMetrics(), into: &buffer)
+      transport + request.engine.metrics + (gateway.attachedWebhooks?.metrics ?? [])
+        + gateway.otherMetrics(), into: &buffer)
     request.respond(
       200,
       Headers([

@@ -32,14 +32,19 @@ enum SubscriptionHandlers {
   /// No 304: what it shows beside the settings changes without its ETag.
   static func get(_ request: Request) throws(Problem) {
     _ = try request.query([])
-    show(try request.subscription(), request)
+    let subscription = try request.subscription()
+    WebhookHandlers.withStatus(of: subscription, request) { request, writeStatus in
+      show(subscription, request, live: writeStatus)
+    }
   }
 
-  /// - Parameter secret: of a webhook, to be shown this once.
-  private static func show(
+  /// - Parameters:
+  ///   - secret: of a webhook, to be shown this once.
+  ///   - live: writes further members, each after a comma.
+  static func show(
     _ subscription: Subscription, status: Int = 200,
     headers: [(name: String, value: String)] = [], secret: SigningSecret? = nil,
-    _ request: Request
+    _ request: Request, live: (inout ByteBuffer) -> Void = { _ in }
   ) {
     let tag = EntityTags.tag(of: subscription.version)
     let cache = secret == nil ? "no-cache" : "no-store"
@@ -47,7 +52,8 @@ enum SubscriptionHandlers {
     request.respondJSON(
       status, headers: headers + [("etag", tag), ("cache-control", cache)], bytesHint: 768
     ) {
-      SubscriptionDocument.write(subscription, isReplaced: isReplaced, secret: secret, into: &$0)
+      SubscriptionDocument.write(
+        subscription, isReplaced: isReplaced, secret: secret, into: &$0, live: live)
     }
   }
 

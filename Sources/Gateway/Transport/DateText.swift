@@ -1,5 +1,6 @@
-// The `date` header's text: RFC 9110's IMF-fixdate, made once a second.
+// HTTP's dates, RFC 9110 §5.6.7: the `date` header's text, made once a second, and those that peers send.
 import Glibc
+import Wire
 
 enum DateText {
   /// `date: Sun, 06 Nov 1994 08:49:37 GMT` and CRLF.
@@ -15,6 +16,31 @@ enum DateText {
   }
 
   static func now() -> Int { time(nil) }
+
+  /// Seconds since 1970 of a date in any of the three forms that a recipient must know; nil for anything else:
+  /// `Sun, 06 Nov 1994 08:49:37 GMT`, `Sunday, 06-Nov-94 08:49:37 GMT`, `Sun Nov  6 08:49:37 1994`.
+  static func parse(_ text: String) -> Int? {
+    var words = text.split { $0 == " " || $0 == "," || $0 == "-" }.map(String.init)
+    guard words.count >= 5, let weekday = words.first, weekday.count >= 3 else { return nil }
+    words.removeFirst()
+    if words.count == 4, words[0].count == 3 {  // asctime: the year is last
+      words = [words[1], words[0], words[3], words[2], "GMT"]
+    }
+    guard words.count == 5, words[4] == "GMT", let day = Int(words[0]),
+      let month = months.firstIndex(of: words[1]), let year = year(words[2])
+    else { return nil }
+    let date = "\(year)-\(two(month + 1))-\(two(day))T\(words[3])Z"
+    return RFC3339.parse(date).map { Int($0.milliseconds / 1000) }
+  }
+
+  /// Two digits are the nearest year that is not far in the future, as RFC 9110 wants it; 70 is taken as 1970.
+  private static func year(_ text: String) -> String? {
+    switch text.utf8.count {
+    case 4: return text
+    case 2: return Int(text).map { String($0 < 70 ? 2000 + $0 : 1900 + $0) }
+    default: return nil
+    }
+  }
 
   private static let weekdays = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"]
   private static let months = [
