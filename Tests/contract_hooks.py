@@ -9,6 +9,8 @@ import schemathesis
 
 STREAMS = ["orders", "clicks", "images"]
 SUBSCRIPTIONS = ["billing", "hooks"]
+# Nobody pauses it, and it always delivers (scripts/contract.py).
+LISTENED = "listeners"
 URLS = ["https://svc.example/hook", "http://svc.example:8080/a?b=c"]
 LINES = ['{"n":1}\n{"n":[2,{}]}\n', '"one"', "1\r\n2\r\n3", '{"k":"é\U0001f600"}\n\n\n{"k":null}']
 FORMS = [
@@ -42,14 +44,20 @@ def before_call(context, case, kwargs):
         case.path_parameters["stream"] = choice(case, "stream", [*STREAMS, name])
         if "shard" in case.path_parameters:
             case.path_parameters["shard"] = choice(case, "shard", [0, 0, case.path_parameters["shard"]])
+    operation = case.operation.definition.raw.get("operationId")
     name = case.path_parameters.get("subscription")
-    if name is not None:
+    if operation == "streamMessages":
+        # One that was made up meanwhile would be silent for ever.
+        case.path_parameters["subscription"] = choice(case, "subscription", [LISTENED, LISTENED, "is-not-there"])
+    elif name is not None:
         case.path_parameters["subscription"] = choice(case, "subscription", [*SUBSCRIPTIONS, name])
-    if case.operation.definition.raw.get("operationId") in ("ensureSubscription", "changeSubscription"):
+    if operation in ("ensureSubscription", "changeSubscription"):
         be_a_subscription(case)
+    if operation == "pull" and isinstance(case.body, dict) and "wait" in case.body:
+        case.body["wait"] = choice(case, "wait", ["1ms", "100ms", "1s"])
     if case.media_type == "application/x-ndjson":
         case.body = choice(case, "lines", LINES)
-    if case.operation.definition.raw.get("operationId") in ("readStream", "readShard"):
+    if operation in ("readStream", "readShard"):
         be_a_read(case)
 
 

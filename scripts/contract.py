@@ -47,6 +47,9 @@ STREAMS = [
 SUBSCRIPTIONS = [
     ("billing", {"stream": "orders", "dead_letter": {"stream": "images"}}),
     ("hooks", {"stream": "clicks", "delivery": {"type": "webhook", "url": "https://svc.example/hook"}}),
+    # Unsettled, its records are delivered again and again: whoever listens always hears something.
+    ("listeners", {"stream": "clicks", "ordering": "none", "ack_deadline": "100ms", "backoff": ["10ms"],
+                   "max_deliveries": 1000}),
 ]
 
 

@@ -64,6 +64,7 @@ public final class Gateway: Sendable {
       await withCheckedContinuation { continuation in
         loop.executor.execute {
           loop.value.tails.drain()
+          loop.value.messages.drain()
           continuation.resume()
         }
       }
@@ -106,6 +107,8 @@ public final class GatewayLoop {
   let allocator = ByteBufferAllocator()
   /// Live readers and long polls.
   let tails: TailHub
+  /// Consumers of subscriptions.
+  let messages: MessageHub
   /// Turns records without keys round the shards.
   var nextShard = 0
 
@@ -117,6 +120,7 @@ public final class GatewayLoop {
     tails = TailHub(
       source: gateway.engine, executor: executor, clock: gateway.clock, metrics: metrics,
       settings: TailSettings(gateway.configuration))
+    messages = MessageHub(executor: executor, metrics: metrics, settings: tails.settings)
   }
 
   var engine: Engine { gateway.engine }

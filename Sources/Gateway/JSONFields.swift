@@ -178,6 +178,17 @@ extension Request {
   /// The body as a JSON document of the control plane; nil if it is empty.
   /// - Throws: `unsupported_media_type` unless it is JSON, `bad_json` with its position.
   func jsonBody(types: [String] = ["application/json"]) throws(Problem) -> JSONValue? {
+    guard let body = try jsonBytes(types: types) else { return nil }
+    do throws(JSONFault) {
+      return try JSONValue.parse(body)
+    } catch {
+      throw Problem(fault: error)
+    }
+  }
+
+  /// The bytes of a body that says it is JSON; nil if it is empty.
+  /// - Throws: `unsupported_media_type` unless it says so.
+  func jsonBytes(types: [String] = ["application/json"]) throws(Problem) -> ByteBuffer? {
     let body = try inflatedBody()
     guard body.readableBytes > 0 else { return nil }
     if let type = try header("content-type") {
@@ -188,11 +199,7 @@ extension Request {
           facts: [("content_type", .text(type))])
       }
     }
-    do throws(JSONFault) {
-      return try JSONValue.parse(body)
-    } catch {
-      throw Problem(fault: error)
-    }
+    return body
   }
 
   /// The body as it was before compression.

@@ -5,7 +5,7 @@ import Synchronization
 import Wire
 
 /// The forms of answers that do not end by themselves.
-enum LiveForm: String, CaseIterable, Sendable { case sse, ndjson, poll }
+enum LiveForm: String, CaseIterable, Sendable { case sse, ndjson, poll, messages, pull }
 
 /// Counters of one event loop: written there, read by whoever answers `/metrics`. The lock is hardly ever contended.
 final class LoopMetrics: Sendable {
@@ -98,7 +98,7 @@ final class GatewayMetrics: Sendable {
       ]
       + LiveForm.allCases.map { form in
         MetricSample(
-          "millrace_live_readers", .gauge, "Answers that wait for new records, by form.",
+          "millrace_live_readers", .gauge, "Answers that wait for records, by form.",
           labels: [("form", form.rawValue)],
           value: Double(all.reduce(0) { $0 + ($1.liveReaders[form] ?? 0) }))
       }

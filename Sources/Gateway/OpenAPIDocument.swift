@@ -46,6 +46,7 @@ enum OpenAPIDocument {
       - { name: streams, description: "Streams and their shards." }
       - { name: records, description: "Appending and reading." }
       - { name: subscriptions, description: "Durable places in a stream that consumers share." }
+      - { name: consuming, description: "Working off what a subscription delivers." }
       - { name: operation, description: "For those who run the server." }
 
     paths:
@@ -812,6 +813,366 @@ enum OpenAPIDocument {
             "410": { $ref: "#/components/responses/Problem" }
             default: { $ref: "#/components/responses/Problem" }
 
+      /v1/subscriptions/{subscription}:pull:
+        parameters:
+          - $ref: "#/components/parameters/subscription"
+        post:
+          operationId: pull
+          tags: [consuming]
+          summary: Takes messages to work on, waiting for the first if asked to.
+          description: |
+            Each message is one consumer's until its `deadline`; until then it is to be settled (`:ack`),
+            else it is delivered again. A pull brings what there is, up to `max_messages`, `max_bytes` and
+            what the consumer may have in flight; with none there, it waits for `wait` and then answers
+            with an empty list. The messages of a client that goes away before its answer go back at once,
+            as if they had not been delivered.
+          requestBody:
+            required: false
+            content:
+              application/json:
+                schema: { $ref: "#/components/schemas/Pull" }
+                example: { max_messages: 100, wait: 20s, consumer: w1 }
+          responses:
+            "200":
+              description: The messages, in their order.
+              content:
+                application/json:
+                  schema: { $ref: "#/components/schemas/Pulled" }
+                  example:
+                    messages:
+                      - ack_id: aAMIIAQfGqg
+                        delivery: 1
+                        deadline: "2026-01-01T00:00:30.000Z"
+                        record: { shard: 0, offset: "1044", timestamp: "2026-01-01T00:00:00.000Z",
+                                  key: u1, value: { total: 12.5 } }
+                    backlog: { records: "123", oldest_age: 3s }
+                    state: active
+            "400": { $ref: "#/components/responses/Problem" }
+            "404": { $ref: "#/components/responses/Problem" }
+            "409": { $ref: "#/components/responses/Problem" }
+            "410": { $ref: "#/components/responses/Problem" }
+            "415": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
+      /v1/subscriptions/{subscription}:ack:
+        parameters:
+          - $ref: "#/components/parameters/subscription"
+        post:
+          operationId: settle
+          tags: [consuming]
+          summary: Says what became of messages.
+          description: |
+            `ack`: done, never again. `nak`: not done; delivered again after `delay`, or the subscription's
+            `backoff`. `extend`: still at it; the new deadline is `by` from now. `term`: not to be done at
+            all; to the dead letters at once. At most 10,000 in a request.
+
+            The answer comes when all of it is durable, and tells of each in the order ack, nak, extend,
+            term: `ok`, or `stale` when that delivery was over before (settled, its deadline passed, taken
+            back, or from before a restart, seek or replay); then nothing was done about it. An `ack_id`
+            that is damaged or of another subscription is 400 `bad_ack_id` with its `pointer`, and nothing
+            of the request is applied.
+          requestBody:
+            required: true
+            content:
+              application/json:
+                schema: { $ref: "#/components/schemas/Settlement" }
+                example:
+                  ack: [aAMIIAQfGqg]
+                  nak: [{ ack_id: aAMMIAQfhxA, delay: 5s }]
+                  extend: [{ ack_id: aAMQIAQcWnQ, by: 60s }]
+                  term: [{ ack_id: aAMUIAQcn2A, reason: not an order }]
+          responses:
+            "200":
+              description: What became of each.
+              content:
+                application/json:
+                  schema: { $ref: "#/components/schemas/Settled" }
+                  example:
+                    results:
+                      - { ack_id: aAMIIAQfGqg, status: ok }
+                      - { ack_id: aAMMIAQfhxA, status: stale }
+            "400": { $ref: "#/components/responses/Problem" }
+            "404": { $ref: "#/components/responses/Problem" }
+            "410": { $ref: "#/components/responses/Problem" }
+            "413": { $ref: "#/components/responses/Problem" }
+            "415": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
+      /v1/subscriptions/{subscription}/messages:
+        parameters:
+          - $ref: "#/components/parameters/subscription"
+        get:
+          operationId: streamMessages
+          tags: [consuming]
+          summary: Messages as server-sent events, for consumers that listen.
+          description: |
+            `event: open` first; then an `event: message` for each message, with the data that `:pull`
+            gives, as there is room in this connection's share; `: hb` after 15 s of silence. Messages are
+            settled by `:ack`. What is not settled when the connection closes goes to others at once. A
+            client that reads slowly is given no more until it has read on.
+
+            Events have no ids: where the subscription stands is kept here. `event: problem` tells of a
+            trouble that passes, with `retry:`; `event: end`, that the subscription or its stream was
+            deleted, or delivers in another way now.
+          parameters:
+            - name: consumer
+              in: query
+              description: A name for `consumers`.
+              schema: { $ref: "#/components/schemas/ConsumerName" }
+              example: tab-7
+            - name: max_in_flight
+              in: query
+              description: |
+                What this connection may have in flight; a fair share of the subscription's unless told.
+              schema: { type: integer, minimum: 1, maximum: 1000000 }
+              example: 10
+          responses:
+            "200":
+              description: Events until the client closes.
+              content:
+                text/event-stream:
+                  schema: { $ref: "#/components/schemas/MessageEvent" }
+            "400": { $ref: "#/components/responses/Problem" }
+            "404": { $ref: "#/components/responses/Problem" }
+            "406": { $ref: "#/components/responses/Problem" }
+            "409": { $ref: "#/components/responses/Problem" }
+            "410": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
+      /v1/subscriptions/{subscription}/consumers:
+        parameters:
+          - $ref: "#/components/parameters/subscription"
+        get:
+          operationId: listConsumers
+          tags: [consuming]
+          summary: Who consumes now, or did within the last minute.
+          parameters:
+            - $ref: "#/components/parameters/pageSize"
+            - $ref: "#/components/parameters/pageToken"
+          responses:
+            "200":
+              description: A page of consumers.
+              content:
+                application/json:
+                  schema:
+                    type: object
+                    required: [items, next_page_token]
+                    additionalProperties: false
+                    properties:
+                      items:
+                        type: array
+                        items: { $ref: "#/components/schemas/Consumer" }
+                      next_page_token: { $ref: "#/components/schemas/NextPageToken" }
+            "400": { $ref: "#/components/responses/Problem" }
+            "404": { $ref: "#/components/responses/Problem" }
+            "410": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
+      /v1/subscriptions/{subscription}/in_flight:
+        parameters:
+          - $ref: "#/components/parameters/subscription"
+        get:
+          operationId: listInFlight
+          tags: [consuming]
+          summary: The messages that were delivered and not settled, by shard and offset.
+          parameters:
+            - $ref: "#/components/parameters/pageSize"
+            - $ref: "#/components/parameters/pageToken"
+          responses:
+            "200":
+              description: A page of them.
+              content:
+                application/json:
+                  schema:
+                    type: object
+                    required: [items, next_page_token]
+                    additionalProperties: false
+                    properties:
+                      items:
+                        type: array
+                        items: { $ref: "#/components/schemas/InFlight" }
+                      next_page_token: { $ref: "#/components/schemas/NextPageToken" }
+            "400": { $ref: "#/components/responses/Problem" }
+            "404": { $ref: "#/components/responses/Problem" }
+            "410": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
+      /v1/subscriptions/{subscription}/dead_letters:
+        parameters:
+          - $ref: "#/components/parameters/subscription"
+        get:
+          operationId: listDeadLetters
+          tags: [consuming]
+          summary: The records that were given up, the last thousand, in the order in which they were.
+          parameters:
+            - $ref: "#/components/parameters/pageSize"
+            - $ref: "#/components/parameters/pageToken"
+          responses:
+            "200":
+              description: A page of them.
+              content:
+                application/json:
+                  schema:
+                    type: object
+                    required: [items, next_page_token]
+                    additionalProperties: false
+                    properties:
+                      items:
+                        type: array
+                        items: { $ref: "#/components/schemas/GivenUp" }
+                      next_page_token: { $ref: "#/components/schemas/NextPageToken" }
+            "400": { $ref: "#/components/responses/Problem" }
+            "404": { $ref: "#/components/responses/Problem" }
+            "410": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
+      /v1/subscriptions/{subscription}/dead_letters:replay:
+        parameters:
+          - $ref: "#/components/parameters/subscription"
+        post:
+          operationId: replayDeadLetters
+          tags: [consuming]
+          summary: Delivers the records that were given up once more.
+          description: As `:replay` with `only` as `failed`; from the earliest to the tail unless told.
+          requestBody:
+            required: false
+            content:
+              application/json:
+                schema:
+                  type: object
+                  additionalProperties: false
+                  properties:
+                    from: { $ref: "#/components/schemas/SeekPlace" }
+                    to: { $ref: "#/components/schemas/SeekPlace" }
+                example: { from: "@2026-01-01T00:00:00Z" }
+          responses: &replay
+            "202":
+              description: It has begun; `GET /v1/subscriptions/{subscription}` shows how far it is.
+              headers:
+                Location:
+                  description: The subscription's path.
+                  schema: { type: string }
+              content:
+                application/json:
+                  schema:
+                    type: object
+                    required: [items]
+                    additionalProperties: false
+                    properties:
+                      items:
+                        description: One for each shard that has something to deliver again.
+                        type: array
+                        items: { $ref: "#/components/schemas/Replay" }
+            "400": { $ref: "#/components/responses/Problem" }
+            "404": { $ref: "#/components/responses/Problem" }
+            "410": { $ref: "#/components/responses/Problem" }
+            "415": { $ref: "#/components/responses/Problem" }
+            "416": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
+      /v1/subscriptions/{subscription}:replay:
+        parameters:
+          - $ref: "#/components/parameters/subscription"
+        post:
+          operationId: replay
+          tags: [consuming]
+          summary: Delivers records again, beside whatever goes on.
+          description: |
+            Those from `from` up to `to` (the tail unless told), all of them or only those that were given
+            up. With offsets, only the shards named are replayed. Records of one key keep their order
+            within the replay, and wait for one another across it and what is new.
+          requestBody:
+            required: true
+            content:
+              application/json:
+                schema:
+                  type: object
+                  required: [from]
+                  additionalProperties: false
+                  properties:
+                    from: { $ref: "#/components/schemas/SeekPlace" }
+                    to: { $ref: "#/components/schemas/SeekPlace" }
+                    only: { enum: [all, failed], default: all }
+                example: { from: "@2026-01-01T00:00:00Z", to: "@2026-01-02T00:00:00Z", only: failed }
+          responses: *replay
+
+      /v1/subscriptions/{subscription}:seek:
+        parameters:
+          - $ref: "#/components/parameters/subscription"
+        post:
+          operationId: seek
+          tags: [consuming]
+          summary: Sends the subscription elsewhere, back or ahead.
+          description: |
+            From then on it delivers from there, and every `ack_id` from before is `stale`. With offsets,
+            shards that are not named stay where they are.
+          requestBody:
+            required: true
+            content:
+              application/json:
+                schema:
+                  type: object
+                  required: [to]
+                  additionalProperties: false
+                  properties:
+                    to: { $ref: "#/components/schemas/SeekPlace" }
+                examples:
+                  beginning: { value: { to: earliest } }
+                  time: { value: { to: "@2026-01-01T00:00:00Z" } }
+                  offsets: { value: { to: { "0": "120", "3": "77" } } }
+          responses:
+            "200":
+              description: Where each shard goes on from.
+              content:
+                application/json:
+                  schema:
+                    type: object
+                    required: [items]
+                    additionalProperties: false
+                    properties:
+                      items:
+                        type: array
+                        items:
+                          type: object
+                          required: [shard, offset]
+                          additionalProperties: false
+                          properties:
+                            shard: { type: integer, minimum: 0 }
+                            offset: { $ref: "#/components/schemas/Offset" }
+            "400": { $ref: "#/components/responses/Problem" }
+            "404": { $ref: "#/components/responses/Problem" }
+            "410": { $ref: "#/components/responses/Problem" }
+            "415": { $ref: "#/components/responses/Problem" }
+            "416": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
+      /v1/subscriptions/{subscription}:pause:
+        parameters:
+          - $ref: "#/components/parameters/subscription"
+        post:
+          operationId: pause
+          tags: [consuming]
+          summary: Stops delivering; what is in flight may still be settled.
+          responses: &state
+            "200":
+              description: The subscription as it is now.
+              headers: { ETag: { $ref: "#/components/headers/ETag" } }
+              content:
+                application/json:
+                  schema: { $ref: "#/components/schemas/Subscription" }
+            "400": { $ref: "#/components/responses/Problem" }
+            "404": { $ref: "#/components/responses/Problem" }
+            default: { $ref: "#/components/responses/Problem" }
+
+      /v1/subscriptions/{subscription}:resume:
+        parameters:
+          - $ref: "#/components/parameters/subscription"
+        post:
+          operationId: resume
+          tags: [consuming]
+          summary: Delivers again, after a pause or after the server disabled it.
+          responses: *state
+
       /livez:
         get:
           operationId: livez
@@ -1468,6 +1829,7 @@ enum OpenAPIDocument {
                 reason: { description: For people., type: string }
                 at: { $ref: "#/components/schemas/Time" }
             created_at: { $ref: "#/components/schemas/Time" }
+            status: { $ref: "#/components/schemas/SubscriptionStatus" }
             webhook: { $ref: "#/components/schemas/WebhookStatus" }
           examples:
             - { name: billing, incarnation: "17", stream: orders, stream_incarnation: "12",
@@ -1657,6 +2019,295 @@ enum OpenAPIDocument {
                   end:
                     description: One past the last.
                     $ref: "#/components/schemas/Offset"
+        ConsumerName:
+          description: For people who look at `consumers`; no control characters.
+          type: string
+          pattern: "^[^\\u0000-\\u001f\\u007f]+$"
+          minLength: 1
+          maxLength: 255
+        AckID:
+          description: Names one delivery of one record. Opaque.
+          type: string
+          pattern: "^a[A-Za-z0-9_-]{6,43}$"
+          examples: [aAMIIAQfGqg]
+        Backlog:
+          type: object
+          required: [records, oldest_age]
+          additionalProperties: false
+          properties:
+            records:
+              description: Not yet settled, up to the tail.
+              $ref: "#/components/schemas/UInt64"
+            oldest_age:
+              description: How long ago the oldest of them was appended; null if there is none, or it is not known.
+              anyOf:
+                - { type: string, pattern: "^[0-9]{1,12}(ms|s|m|h|d)$" }
+                - { type: "null" }
+        SubscriptionState:
+          enum: [active, paused, disabled]
+        Message:
+          type: object
+          required: [ack_id, delivery, record]
+          additionalProperties: false
+          properties:
+            ack_id: { $ref: "#/components/schemas/AckID" }
+            delivery:
+              description: 1 for the first time.
+              type: integer
+              minimum: 1
+            deadline:
+              description: Until then it is to be settled or extended.
+              $ref: "#/components/schemas/Time"
+            record: { $ref: "#/components/schemas/Record" }
+        Pull:
+          type: object
+          additionalProperties: false
+          properties:
+            max_messages: { type: integer, minimum: 1, maximum: 10000, default: 100 }
+            max_bytes:
+              description: About how large the answer may become, at most 16 MiB; at least one message is given.
+              type: string
+              pattern: "^[1-9][0-9]{0,7}$"
+              default: "1048576"
+            wait:
+              description: How long to wait for the first message, at most 60s.
+              type: string
+              pattern: "^[0-9]{1,9}(ms|s|m)$"
+              default: 0s
+            consumer: { $ref: "#/components/schemas/ConsumerName" }
+        Pulled:
+          type: object
+          required: [messages, backlog, state]
+          additionalProperties: false
+          properties:
+            messages:
+              type: array
+              items: { $ref: "#/components/schemas/Message" }
+            backlog:
+              description: Null when the wait was cut short because the server stops.
+              anyOf:
+                - { $ref: "#/components/schemas/Backlog" }
+                - { type: "null" }
+            state:
+              description: Only an active subscription delivers.
+              $ref: "#/components/schemas/SubscriptionState"
+        Settlement:
+          type: object
+          additionalProperties: false
+          properties:
+            ack:
+              type: array
+              maxItems: 10000
+              items: { $ref: "#/components/schemas/AckID" }
+            nak:
+              type: array
+              maxItems: 10000
+              items:
+                type: object
+                required: [ack_id]
+                additionalProperties: false
+                properties:
+                  ack_id: { $ref: "#/components/schemas/AckID" }
+                  delay:
+                    description: In place of the subscription's `backoff`; at most 7d.
+                    $ref: "#/components/schemas/DurationOrZero"
+            extend:
+              type: array
+              maxItems: 10000
+              items:
+                type: object
+                required: [ack_id, by]
+                additionalProperties: false
+                properties:
+                  ack_id: { $ref: "#/components/schemas/AckID" }
+                  by:
+                    description: From now; 100ms to 12h.
+                    $ref: "#/components/schemas/Duration"
+            term:
+              type: array
+              maxItems: 10000
+              items:
+                type: object
+                required: [ack_id]
+                additionalProperties: false
+                properties:
+                  ack_id: { $ref: "#/components/schemas/AckID" }
+                  reason:
+                    description: Goes with the dead letter.
+                    type: string
+                    maxLength: 255
+        Settled:
+          type: object
+          required: [results]
+          additionalProperties: false
+          properties:
+            results:
+              type: array
+              items:
+                type: object
+                required: [ack_id, status]
+                additionalProperties: false
+                properties:
+                  ack_id: { $ref: "#/components/schemas/AckID" }
+                  status: { enum: [ok, stale] }
+        MessageEvent:
+          description: |
+            One server-sent event. `data` is JSON text: of `message` a Message, of `problem` a Problem, of
+            `end` a reason: deleted, stream_deleted or delivery_changed.
+          type: object
+          required: [event, data]
+          properties:
+            event: { enum: [open, message, problem, end] }
+            data: { type: string }
+            retry: { description: Milliseconds until the client should come back., type: integer }
+        Consumer:
+          type: object
+          required: [consumer, kind, in_flight, waiting, max_in_flight, since, last_seen]
+          additionalProperties: false
+          properties:
+            consumer: { description: Its name; empty if it gave none., type: string }
+            kind: { enum: [pull, sse, webhook] }
+            in_flight: { type: integer, minimum: 0 }
+            waiting: { description: It would take messages now., type: boolean }
+            max_in_flight:
+              description: Its own share; null for a fair one.
+              type: [integer, "null"]
+            since: { $ref: "#/components/schemas/Time" }
+            last_seen: { $ref: "#/components/schemas/Time" }
+          examples:
+            - { consumer: w1, kind: pull, in_flight: 12, waiting: true, max_in_flight: null,
+                since: "2026-01-01T00:00:00.000Z", last_seen: "2026-01-01T00:00:30.000Z" }
+        InFlight:
+          type: object
+          required: [ack_id, shard, offset, delivery, consumer, deadline]
+          additionalProperties: false
+          properties:
+            ack_id: { $ref: "#/components/schemas/AckID" }
+            shard: { type: integer, minimum: 0 }
+            offset: { $ref: "#/components/schemas/Offset" }
+            delivery: { type: integer, minimum: 1 }
+            consumer: { type: string }
+            deadline:
+              description: Null for webhooks, which settle by their own clock.
+              anyOf:
+                - { $ref: "#/components/schemas/Time" }
+                - { type: "null" }
+          examples:
+            - { ack_id: aAMIIAQfGqg, shard: 0, offset: "1044", delivery: 2, consumer: w1,
+                deadline: "2026-01-01T00:00:30.000Z" }
+        GivenUp:
+          type: object
+          required: [shard, offset, deliveries, reason, at, place]
+          additionalProperties: false
+          properties:
+            shard: { type: integer, minimum: 0 }
+            offset: { $ref: "#/components/schemas/Offset" }
+            deliveries: { type: integer, minimum: 0 }
+            reason: { type: string }
+            at: { $ref: "#/components/schemas/Time" }
+            place:
+              description: Where it is in the dead-letter stream; null if it is not, or not yet.
+              anyOf:
+                - type: object
+                  required: [shard, offset]
+                  additionalProperties: false
+                  properties:
+                    shard: { type: integer, minimum: 0 }
+                    offset: { $ref: "#/components/schemas/Offset" }
+                - { type: "null" }
+          examples:
+            - { shard: 0, offset: "1044", deliveries: 16, reason: max_deliveries,
+                at: "2026-01-01T00:00:00.000Z", place: { shard: 0, offset: "7" } }
+        SeekPlace:
+          description: "`earliest`, `tail`, `@TIME`, or offsets by shard."
+          anyOf:
+            - { enum: [earliest, tail] }
+            - { $ref: "#/components/schemas/AtTime" }
+            - type: object
+              minProperties: 1
+              propertyNames: { pattern: "^(0|[1-9][0-9]{0,3})$" }
+              additionalProperties: { $ref: "#/components/schemas/Offset" }
+        Replay:
+          description: Records of one shard that are delivered again.
+          type: object
+          required: [id, shard, only, place, end, left]
+          additionalProperties: false
+          properties:
+            id: { $ref: "#/components/schemas/UInt64" }
+            shard: { type: integer, minimum: 0 }
+            only: { enum: [all, failed] }
+            place:
+              description: Everything below it is settled again.
+              $ref: "#/components/schemas/Offset"
+            end:
+              description: Where it ends.
+              $ref: "#/components/schemas/Offset"
+            left:
+              description: Records not settled yet.
+              $ref: "#/components/schemas/UInt64"
+          examples:
+            - { id: "4", shard: 0, only: failed, place: "120", end: "1044", left: "17" }
+        SubscriptionStatus:
+          description: The subscription at work, now.
+          type: object
+          required: [backlog, in_flight, consumers, blocked_by, counts, shards, gaps, replays]
+          additionalProperties: false
+          properties:
+            backlog: { $ref: "#/components/schemas/Backlog" }
+            in_flight: { type: integer, minimum: 0 }
+            consumers: { type: integer, minimum: 0 }
+            blocked_by:
+              description: |
+                Why nothing is delivered though records and consumers are there: `window`, too many records
+                between the floor and the newest delivered; `dead_letter`, one cannot be appended;
+                `journal`, nothing can be written down; `log`, the stream cannot be read.
+              anyOf:
+                - type: object
+                  required: [reason, detail]
+                  additionalProperties: false
+                  properties:
+                    reason: { enum: [window, dead_letter, journal, log] }
+                    detail: { type: string }
+                - { type: "null" }
+            counts:
+              description: |
+                `acked` and `redeliveries` since the server started, the others since the subscription was made.
+              type: object
+              required: [acked, redeliveries, dead_letters, dropped, missed]
+              additionalProperties: false
+              properties:
+                acked: { $ref: "#/components/schemas/UInt64" }
+                redeliveries: { $ref: "#/components/schemas/UInt64" }
+                dead_letters: { $ref: "#/components/schemas/UInt64" }
+                dropped: { description: Given up without a dead-letter stream., $ref: "#/components/schemas/UInt64" }
+                missed: { description: Trimmed before they were delivered., $ref: "#/components/schemas/UInt64" }
+            shards:
+              type: array
+              items:
+                type: object
+                required: [shard, floor, tail, settled_above]
+                additionalProperties: false
+                properties:
+                  shard: { type: integer, minimum: 0 }
+                  floor: { description: Everything below it is settled., $ref: "#/components/schemas/Offset" }
+                  tail: { $ref: "#/components/schemas/Offset" }
+                  settled_above: { description: Records settled above the floor., $ref: "#/components/schemas/UInt64" }
+            gaps:
+              description: The last stretches that were trimmed before they were delivered.
+              type: array
+              items:
+                type: object
+                required: [shard, from, to, reason]
+                additionalProperties: false
+                properties:
+                  shard: { type: integer, minimum: 0 }
+                  from: { $ref: "#/components/schemas/Offset" }
+                  to: { $ref: "#/components/schemas/Offset" }
+                  reason: { const: trimmed }
+            replays:
+              description: Those under way.
+              type: array
+              items: { $ref: "#/components/schemas/Replay" }
         Problem:
           type: object
           required: [type, title, status, code, detail, retryable, applied, request_id]
@@ -1777,6 +2428,8 @@ enum OpenAPIDocument {
             - stream_in_use
             - subscription_not_found
             - wrong_delivery
+            - too_many_consumers
+            - bad_ack_id
             - attempt_not_found
             - trimmed
             - beyond_tail
@@ -1848,6 +2501,8 @@ enum OpenAPIDocument {
       stream_in_use: { status: 409, title: "Subscriptions need the stream", retryable: false }
       subscription_not_found: { status: 404, title: "There is no such subscription", retryable: false }
       wrong_delivery: { status: 409, title: "The subscription delivers in another way", retryable: false }
+      too_many_consumers: { status: 429, title: "The subscription has too many consumers", retryable: true }
+      bad_ack_id: { status: 400, title: "An ack_id is damaged or belongs elsewhere", retryable: false }
       attempt_not_found: { status: 404, title: "There is no such attempt, or it is forgotten", retryable: false }
       trimmed: { status: 410, title: "The records asked for are gone", retryable: false }
       beyond_tail: { status: 416, title: "The offset is beyond the tail", retryable: false }

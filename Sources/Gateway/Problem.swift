@@ -57,6 +57,8 @@ public enum ProblemCode: String, CaseIterable, Sendable {
   case subscriptionNotFound = "subscription_not_found"
   case wrongDelivery = "wrong_delivery"
   case attemptNotFound = "attempt_not_found"
+  case tooManyConsumers = "too_many_consumers"
+  case badAckID = "bad_ack_id"
   // Places in a shard.
   case trimmed
   case beyondTail = "beyond_tail"
@@ -146,6 +148,8 @@ extension ProblemCode {
     case .subscriptionNotFound: Row(404, "There is no such subscription")
     case .attemptNotFound: Row(404, "There is no such attempt, or it is forgotten")
     case .wrongDelivery: Row(409, "The subscription delivers in another way")
+    case .tooManyConsumers: Row(429, "The subscription has too many consumers", retryable: true)
+    case .badAckID: Row(400, "An ack_id is damaged or belongs elsewhere")
     case .trimmed: Row(410, "The records asked for are gone")
     case .beyondTail: Row(416, "The offset is beyond the tail")
     case .tailMoved: Row(412, "The shard's tail is elsewhere")

@@ -129,8 +129,14 @@ final class Request {
 
   /// Answers whole and counts it.
   func respond(_ status: Int, _ headers: Headers, _ body: ByteBuffer?) {
+    _ = handOver(status, headers, body)
+  }
+
+  /// Answers whole and counts it.
+  /// - Returns: false if the client does not get it: what was taken for it alone is to be put back.
+  func handOver(_ status: Int, _ headers: Headers, _ body: ByteBuffer?) -> Bool {
     count(status)
-    exchange.respond(status, browser(headers), body)
+    return exchange.respond(status, browser(headers), body)
   }
 
   /// Answers with JSON that `write` writes.

@@ -1,10 +1,14 @@
 // The table of routes: every operation of the contract, once.
 
 enum Routes {
-  static let all: [Route] = streams + records + subscriptions + webhooks + operation
+  static let all: [Route] =
+    streams + records + subscriptions + consumption + webhooks + operation
 
-  /// Reads refuse by themselves, live ones with an event; whether the process lives is asked to the end.
-  static let answeredWhileStopping: Set = ["readStream", "readShard", "livez", "metrics"]
+  /// Reads and messages refuse by themselves, live ones with an event; what was worked off may still be settled; and
+  /// whether the process lives is asked to the end.
+  static let answeredWhileStopping: Set = [
+    "readStream", "readShard", "streamMessages", "settle", "livez", "metrics",
+  ]
 
   static let streams: [Route] = [
     Route("GET", "/v1/streams", "listStreams", StreamHandlers.list),
@@ -32,7 +36,7 @@ enum Routes {
     Route("GET", "/v1/subscriptions", "listSubscriptions", SubscriptionHandlers.list),
     Route(
       "PUT", "/v1/subscriptions/{subscription}", "ensureSubscription", SubscriptionHandlers.ensure),
-    Route("GET", "/v1/subscriptions/{subscription}", "getSubscription", SubscriptionHandlers.get),
+    Route("GET", "/v1/subscriptions/{subscription}", "getSubscription", StateHandlers.get),
     Route(
       "PATCH", "/v1/subscriptions/{subscription}", "changeSubscription",
       SubscriptionHandlers.change),
@@ -52,6 +56,31 @@ enum Routes {
     Route(
       "POST", "/v1/subscriptions/{subscription}/attempts/{attempt}:resend", "resendAttempt",
       WebhookHandlers.resend),
+  ]
+
+  /// Using subscriptions, and looking at them in use.
+  static let consumption: [Route] = [
+    Route("POST", "/v1/subscriptions/{subscription}:pull", "pull", PullHandlers.pull),
+    Route("POST", "/v1/subscriptions/{subscription}:ack", "settle", AckHandlers.ack),
+    Route(
+      "GET", "/v1/subscriptions/{subscription}/messages", "streamMessages",
+      MessageHandlers.messages),
+    Route(
+      "GET", "/v1/subscriptions/{subscription}/consumers", "listConsumers",
+      ConsumptionLists.consumers),
+    Route(
+      "GET", "/v1/subscriptions/{subscription}/in_flight", "listInFlight",
+      ConsumptionLists.inFlight),
+    Route(
+      "GET", "/v1/subscriptions/{subscription}/dead_letters", "listDeadLetters",
+      ConsumptionLists.deadLetters),
+    Route(
+      "POST", "/v1/subscriptions/{subscription}/dead_letters:replay", "replayDeadLetters",
+      PlaceHandlers.replayDeadLetters),
+    Route("POST", "/v1/subscriptions/{subscription}:pause", "pause", StateHandlers.pause),
+    Route("POST", "/v1/subscriptions/{subscription}:resume", "resume", StateHandlers.resume),
+    Route("POST", "/v1/subscriptions/{subscription}:seek", "seek", PlaceHandlers.seek),
+    Route("POST", "/v1/subscriptions/{subscription}:replay", "replay", PlaceHandlers.replay),
   ]
 
   static let operation: [Route] = [

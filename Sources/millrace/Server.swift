@@ -219,7 +219,9 @@ extension Configuration {
     transport.limits.writeStallTime = writeTimeout
     transport.limits.idleTime = idleTimeout
     // What operators look at is answered whatever readers leave untaken.
-    transport.isBulk = { $0.method == "GET" && $0.path.hasSuffix("/records") }
+    transport.isBulk = {
+      $0.method == "GET" ? $0.path.hasSuffix("/records") : $0.path.hasSuffix(":pull")
+    }
     if let tlsCert, let tlsKey {
       transport.tls = TLSConfiguration(
         certificateFile: tlsCert, keyFile: tlsKey, clientAuthorityFile: tlsClientCA)

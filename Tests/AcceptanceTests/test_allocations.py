@@ -6,7 +6,9 @@ fails here. A change that takes some away lowers the ceiling in the same commit:
 between runs.
 """
 
+import json
 import pathlib
+import re
 import shutil
 import socket
 import struct
@@ -14,6 +16,8 @@ import subprocess
 import threading
 
 import pytest
+
+from consumers import subscribe
 
 # What one operation may allocate. `pytest -s` prints what was counted.
 CEILINGS = {
@@ -23,6 +27,7 @@ CEILINGS = {
     "batch of 100 records": 31,
     "batch of 1,000 records": 36.7,
     "event to 200 readers, each delivery": 0.26,
+    "message appended, pulled and acknowledged, by the hundred": 1.85,
     "page of 1,000 records": 87.4,
     "raw page of 1 MiB": 87.4,
 }
@@ -194,6 +199,29 @@ def test_a_delivery(counted):
     hold("event to 200 readers, each delivery", counted.per_operation(publish, 20 * 200))
     for reader in readers:
         reader.close()
+
+
+def test_a_message(counted):
+    """Batches of a hundred: appended, pulled and acknowledged."""
+    subscribe(counted.server, "work", "hot")
+    batch = post((RECORD[:254] + b'"}' + b"\n") * 100, "application/x-ndjson")
+
+    def call(verb, body):
+        return counted.exchange(
+            f"POST /v1/subscriptions/work:{verb} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
+
+    def rounds():
+        for _ in range(50):
+            counted.exchange(batch)
+            left = 100
+            while left:
+                ids = re.findall(rb'"ack_id":"([^"]+)"', call("pull", '{"max_messages":100,"wait":"5s"}'))
+                said = call("ack", json.dumps({"ack": [ack_id.decode() for ack_id in ids]}))
+                assert said.count(b'"status":"ok"') == len(ids)
+                left -= len(ids)
+
+    hold("message appended, pulled and acknowledged, by the hundred", counted.per_operation(rounds, 50 * 100))
 
 
 def fill(counted):

@@ -5,6 +5,7 @@ import time
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from consumers import ack, pull, settle, subscribe, until
 from server import EventReader
 
 
@@ -94,6 +95,46 @@ def test_live_readers_are_counted_while_they_are_there(server, stream):
     while readers() != before:
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def of_subscription(server, name):
+    """A subscription's figures by what they say."""
+    found = families(server)
+    prefix = "millrace_subscription_"
+    suffix = {"counter": "_total", "gauge": ""}
+    return {
+        family[len(prefix):]: value(found, family, suffix[found[family].type], subscription=name)
+        for family in found if family.startswith(prefix)}
+
+
+def test_a_subscription_has_figures_of_its_own(server, stream):
+    subscribe(server, stream, stream, backoff=[], max_deliveries=1)
+    server.append_lines(stream, list(range(10)))
+    got = pull(server, stream, max_messages=7)["messages"]
+    ack(server, stream, got[:4])
+    settle(server, stream, term=[{"ack_id": got[4]["ack_id"]}])
+    assert until(lambda: of_subscription(server, stream).get("acked") == 4)
+    figures = of_subscription(server, stream)
+    assert figures.pop("backlog_seconds") >= 0
+    assert figures == {"backlog_records": 5, "in_flight": 2, "acked": 4, "redeliveries": 0, "dead_letters": 0,
+                       "dropped": 1, "missed": 0}
+
+
+def test_very_many_subscriptions_do_not_make_very_many_lines(fresh):
+    server = fresh().start()
+    server.create("s")
+    server.append("s", 1)
+    for number in range(250):
+        subscribe(server, f"sub-{number:03}", "s")
+
+    def records():
+        return {sample.labels["subscription"]: sample.value
+                for sample in families(server)["millrace_subscription_backlog_records"].samples}
+
+    until(lambda: len(records()) == 201)
+    found = records()
+    assert found["sub-000"] == 1 and "sub-200" not in found
+    assert until(lambda: records()["_other"] == 50)
 
 
 def test_nothing_a_client_sends_becomes_a_label(server, stream):

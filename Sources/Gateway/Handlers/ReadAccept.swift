@@ -65,6 +65,15 @@ enum ReadForm: Equatable, Sendable {
     self = best.form
   }
 
+  /// Whether server-sent events are among what the client takes. No header takes anything.
+  static func takesEvents(_ accept: [String]) -> Bool {
+    let ranges = accept.flatMap { $0.split(separator: ",") }.compactMap { MediaRange($0) }
+    let wanted = [eventStream, "text/*", "*/*"]
+    // The most exact one counts (RFC 9110 §12.5.1).
+    let best = wanted.lazy.compactMap { type in ranges.first { $0.type == type } }.first
+    return ranges.isEmpty || (best?.quality ?? 0) > 0
+  }
+
   private static func form(for range: MediaRange, butNot refused: [String]) -> ReadForm? {
     switch range.type {
     case ndjson: .lines

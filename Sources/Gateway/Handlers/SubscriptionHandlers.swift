@@ -29,15 +29,6 @@ enum SubscriptionHandlers {
     }
   }
 
-  /// No 304: what it shows beside the settings changes without its ETag.
-  static func get(_ request: Request) throws(Problem) {
-    _ = try request.query([])
-    let subscription = try request.subscription()
-    WebhookHandlers.withStatus(of: subscription, request) { request, writeStatus in
-      show(subscription, request, live: writeStatus)
-    }
-  }
-
   /// - Parameters:
   ///   - secret: of a webhook, to be shown this once.
   ///   - live: writes further members, each after a comma.

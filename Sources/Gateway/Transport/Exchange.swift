@@ -103,7 +103,10 @@ public protocol Exchange: AnyObject {
   var requestID: String { get }
 
   /// Answers whole. The transport adds `content-length`, `date`, `request-id` and, for HEAD, leaves out the body.
-  func respond(_ status: Int, _ headers: Headers, _ body: ByteBuffer?)
+  /// - Returns: false if the client was told something else, or nothing: it is gone, or answers that nobody takes
+  ///   hold too much memory.
+  @discardableResult
+  func respond(_ status: Int, _ headers: Headers, _ body: ByteBuffer?) -> Bool
 
   /// Begins a streamed answer; on HTTP/1.1 it is chunked (or, for HTTP/1.0, ends with the connection).
   func start(_ status: Int, _ headers: Headers)
@@ -121,4 +124,7 @@ public protocol Exchange: AnyObject {
   var onDrain: (() -> Void)? { get set }
   /// Called once if the client goes away before the answer is finished. Nothing may be written afterwards.
   var onClose: (() -> Void)? { get set }
+  /// Called once if the client will send no more while its answer is not begun. Most are gone for good and it shows
+  /// only when something is written; but some have just said all they had to say, and still read.
+  var onInputEnd: (() -> Void)? { get set }
 }

@@ -34,13 +34,16 @@ extension HTTP1Session {
     exchange.heldBytes + connection.unsentBytes
   }
 
-  func respond(_ exchange: HTTP1Exchange, _ status: Int, _ headers: Headers, _ body: ByteBuffer?) {
+  func respond(
+    _ exchange: HTTP1Exchange, _ status: Int, _ headers: Headers, _ body: ByteBuffer?
+  ) -> Bool {
     let hasBody = status != 204 && status != 304 && status >= 200
     let bodyBytes = body?.readableBytes ?? 0
     if bodyBytes > Connection.smallBytes, loop.hooks.isBulk(exchange.request),
       let problem = loop.refusal(ofHolding: bodyBytes)
     {
-      return refuse(exchange, problem)
+      refuse(exchange, problem)
+      return false
     }
     let sent = hasBody && !exchange.isHEAD ? bodyBytes : 0
     // Small bodies are copied behind their heads: one buffer, one write.
@@ -51,6 +54,7 @@ extension HTTP1Session {
     if sent > 0, !isCopied { send(body!, of: exchange) }
     exchange.bodyBytesSent = sent
     complete(exchange)
+    return true
   }
 
   private func writeHead(
@@ -109,6 +113,7 @@ extension HTTP1Session {
     exchange.phase = .finished
     exchange.session = nil
     exchange.onClose = nil
+    exchange.onInputEnd = nil
     exchange.onDrain = nil
     release(exchange)
     loop.log(exchange.request, exchange.status, exchange.bodyBytesSent, exchange.receivedAt) {

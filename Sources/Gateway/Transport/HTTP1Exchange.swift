@@ -42,6 +42,7 @@ final class HTTP1Exchange: Exchange {
 
   var onDrain: (() -> Void)?
   var onClose: (() -> Void)?
+  var onInputEnd: (() -> Void)?
 
   init(_ head: HTTP1Head, session: HTTP1Session, requestIDBits: UInt64, receivedAt: NIODeadline) {
     request = head.request
@@ -67,10 +68,11 @@ final class HTTP1Exchange: Exchange {
     return session.unsentBytes(of: self)
   }
 
-  func respond(_ status: Int, _ headers: Headers, _ body: ByteBuffer?) {
-    guard let session else { return }
+  @discardableResult
+  func respond(_ status: Int, _ headers: Headers, _ body: ByteBuffer?) -> Bool {
+    guard let session else { return false }
     precondition(phase == .handling || phase == .receiving, "an exchange was answered twice")
-    session.respond(self, status, headers, body)
+    return session.respond(self, status, headers, body)
   }
 
   func start(_ status: Int, _ headers: Headers) {

@@ -205,6 +205,7 @@ final class HTTP1Session {
       refuse(exchange, problem)
     } else {
       loop.handle(exchange)
+      if hasInputEnded { tellInputEnd() }
     }
   }
 
@@ -322,12 +323,22 @@ final class HTTP1Session {
     hasInputEnded = true
     if let exchange = first, exchange.phase == .streaming, exchange.isEventStream {
       connection.abort()
-    } else if isInputOver {
-      cutOff()
     } else {
       // Requests that wait for their turn came before the end, and are still answered.
-      process()
+      if isInputOver { cutOff() } else { process() }
+      tellInputEnd()
     }
+  }
+
+  private func tellInputEnd() {
+    var listeners: [() -> Void] = []
+    var exchange = first
+    while let one = exchange {
+      if one.phase == .handling, let listener = one.onInputEnd { listeners.append(listener) }
+      one.onInputEnd = nil
+      exchange = one.next
+    }
+    for listener in listeners { listener() }
   }
 
   /// All that came before the end of input has been read.
@@ -379,6 +390,7 @@ final class HTTP1Session {
         lost = true
         let onClose = gone.onClose
         gone.onClose = nil
+        gone.onInputEnd = nil
         gone.onDrain = nil
         onClose?()
       }

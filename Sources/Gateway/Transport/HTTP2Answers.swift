@@ -72,13 +72,16 @@ extension HTTP2Session {
 
   // MARK: Answers
 
-  func respond(_ exchange: HTTP2Exchange, _ status: Int, _ headers: Headers, _ body: ByteBuffer?) {
+  func respond(
+    _ exchange: HTTP2Exchange, _ status: Int, _ headers: Headers, _ body: ByteBuffer?
+  ) -> Bool {
     let mayHaveBody = status != 204 && status != 304 && status >= 200
     let bytes = mayHaveBody ? body?.readableBytes ?? 0 : 0
     if bytes > Connection.smallBytes, loop.hooks.isBulk(exchange.request),
       let problem = loop.refusal(ofHolding: bytes)
     {
-      return refuse(exchange, problem)
+      refuse(exchange, problem)
+      return false
     }
     let sent = exchange.isHEAD ? 0 : bytes
     if sent > 0 { exchange.append(body!) }
@@ -86,6 +89,7 @@ extension HTTP2Session {
     exchange.bodyBytesSent = sent
     submit(exchange, status, headers, contentLength: mayHaveBody ? bytes : nil, hasBody: sent > 0)
     complete(exchange)
+    return true
   }
 
   func start(_ exchange: HTTP2Exchange, _ status: Int, _ headers: Headers) {
@@ -127,6 +131,7 @@ extension HTTP2Session {
   private func complete(_ exchange: HTTP2Exchange) {
     exchange.phase = .finished
     exchange.onClose = nil
+    exchange.onInputEnd = nil
     exchange.onDrain = nil
     release(exchange)
     consumeRest(exchange)

@@ -55,6 +55,7 @@ final class HTTP2Exchange: Exchange {
 
   var onDrain: (() -> Void)?
   var onClose: (() -> Void)?
+  var onInputEnd: (() -> Void)?
 
   init(
     _ request: RequestHead, stream: Int32, session: HTTP2Session, requestIDBits: UInt64,
@@ -81,10 +82,11 @@ final class HTTP2Exchange: Exchange {
   /// What waits for this stream's turn; what the connection has taken is bounded for all its streams together.
   var unsentBytes: Int { pendingBytes }
 
-  func respond(_ status: Int, _ headers: Headers, _ body: ByteBuffer?) {
-    guard let session else { return }
+  @discardableResult
+  func respond(_ status: Int, _ headers: Headers, _ body: ByteBuffer?) -> Bool {
+    guard let session else { return false }
     precondition(phase == .handling || phase == .receiving, "an exchange was answered twice")
-    session.respond(self, status, headers, body)
+    return session.respond(self, status, headers, body)
   }
 
   func start(_ status: Int, _ headers: Headers) {

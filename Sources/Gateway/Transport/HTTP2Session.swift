@@ -222,6 +222,7 @@ final class HTTP2Session {
     release(exchange)
     let onClose = exchange.onClose
     exchange.onClose = nil
+    exchange.onInputEnd = nil
     exchange.onDrain = nil
     if isLost { onClose?() }
   }
@@ -298,8 +299,14 @@ final class HTTP2Session {
     if isOver || !isAnswerable {
       isOver = true
       connection.abort()
-    } else if drainStage < 2 {
-      finishDraining()
+    } else {
+      if drainStage < 2 { finishDraining() }
+      let waiting = streams.values.sorted { $0.stream < $1.stream }
+      for exchange in waiting where exchange.phase == .handling {
+        let listener = exchange.onInputEnd
+        exchange.onInputEnd = nil
+        listener?()
+      }
     }
   }
 

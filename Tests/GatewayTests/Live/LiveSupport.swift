@@ -216,6 +216,7 @@ final class FakeExchange: Exchange {
   private(set) var unsentBytes = 0
   var onDrain: (() -> Void)?
   var onClose: (() -> Void)?
+  var onInputEnd: (() -> Void)?
 
   private(set) var status: Int?
   private(set) var headers = Headers()
@@ -226,12 +227,14 @@ final class FakeExchange: Exchange {
 
   init(_ request: RequestHead = RequestHead(method: "GET", path: "/")) { self.request = request }
 
-  func respond(_ status: Int, _ headers: Headers, _ body: ByteBuffer?) {
+  @discardableResult
+  func respond(_ status: Int, _ headers: Headers, _ body: ByteBuffer?) -> Bool {
     precondition(self.status == nil, "answered twice")
     self.status = status
     self.headers = headers
     text = body.map { String(buffer: $0) } ?? ""
     isFinished = true
+    return true
   }
 
   func start(_ status: Int, _ headers: Headers) {

@@ -34,23 +34,32 @@ final class TestExchange: Exchange {
   let requestID = "test-1"
   private let promise: EventLoopPromise<TestAnswer>
   private var answer: TestAnswer?
+  /// Whole answers do not reach the client.
+  private let isLost: Bool
   var unsentBytes = 0
   var onDrain: (() -> Void)?
   var onClose: (() -> Void)?
+  var onInputEnd: (() -> Void)?
 
-  init(_ request: RequestHead, _ body: ByteBuffer, _ promise: EventLoopPromise<TestAnswer>) {
+  init(
+    _ request: RequestHead, _ body: ByteBuffer, _ promise: EventLoopPromise<TestAnswer>,
+    isLost: Bool = false
+  ) {
     self.request = request
+    self.isLost = isLost
     self.body = body
     self.promise = promise
     eventLoop = promise.futureResult.eventLoop
   }
 
-  func respond(_ status: Int, _ headers: Headers, _ body: ByteBuffer?) {
+  @discardableResult
+  func respond(_ status: Int, _ headers: Headers, _ body: ByteBuffer?) -> Bool {
     eventLoop.preconditionInEventLoop()
     precondition(answer == nil, "answered twice")
     let whole = TestAnswer(status: status, headers: headers, body: body ?? ByteBuffer())
     answer = whole
     promise.succeed(whole)
+    return !isLost
   }
 
   func start(_ status: Int, _ headers: Headers) {
@@ -130,16 +139,19 @@ final class TestGateway: Sendable {
     try result.get()
   }
 
+  /// - Parameter isLost: the client will not get the answer.
   func send(
     _ method: String, _ path: String, _ headers: [(String, String)] = [],
-    body: ByteBuffer = ByteBuffer()
+    body: ByteBuffer = ByteBuffer(), isLost: Bool = false
   ) async throws -> TestAnswer {
     let parts = path.split(separator: "?", maxSplits: 1)
     let head = RequestHead(
       method: method, path: String(parts[0]), query: parts.count > 1 ? String(parts[1]) : nil,
       headers: Headers(headers.map { ($0.0, $0.1) }), authority: "localhost:8420")
     let promise = loop.makePromise(of: TestAnswer.self)
-    loop.execute { [handler] in handler.value(TestExchange(head, body, promise)) }
+    loop.execute { [handler] in
+      handler.value(TestExchange(head, body, promise, isLost: isLost))
+    }
     return try await promise.futureResult.get()
   }
 
