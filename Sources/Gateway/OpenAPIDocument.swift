@@ -617,8 +617,9 @@ enum OpenAPIDocument {
           description: |
             `stream`, `start` and `ordering` are fixed: another value is 409 `fixed_field`. `dead_letter`
             given as null drops what cannot be delivered; `rate_limit` and `disable_after` given as null
-            mean no limit and never; one of the webhook's `headers` given as null is removed. What is
-            delivered already keeps its deadline.
+            mean no limit and never; one of the webhook's `headers` given as null is removed, and one that is
+            shown as `"****"`, because its name says that it lets somebody in, stays when it is sent so.
+            What is delivered already keeps its deadline.
 
             The way of delivery may change: what was acknowledged stays so. A subscription that becomes a
             webhook needs a `url`; the answer shows its secret if one was made. Another `secret` takes the

@@ -109,6 +109,27 @@ def test_a_stream_in_use_stays_unless_forced(server, name):
     assert server.request("DELETE", path).status == 204
 
 
+def test_headers_that_let_somebody_in_are_not_shown(server):
+    server.create("masked")
+    path = "/v1/subscriptions/masked"
+    fields = {"stream": "masked", "delivery": webhook(
+        headers={"Authorization": "Bearer open-sesame", "X-Env": "prod"})}
+    made = server.request("PUT", path, fields)
+    assert made.status == 201 and "open-sesame" not in made.body.decode()
+    shown = server.get(path)
+    assert shown.json["delivery"]["headers"] == {"authorization": "****", "x-env": "prod"}
+    assert "open-sesame" not in server.get("/v1/subscriptions").body.decode()
+    # What GET shows can be sent back.
+    kept = {"delivery": {"headers": shown.json["delivery"]["headers"]}}
+    assert server.request("PATCH", path, kept).headers["etag"] == shown.headers["etag"]
+    assert server.request("PUT", path, fields).status == 200, "the value is still the same"
+    other = {"stream": "masked", "delivery": webhook(
+        headers={"Authorization": "Bearer other", "X-Env": "prod"})}
+    problem(server.request("PUT", path, other), 409, "exists_differently")
+    missing = {"delivery": {"headers": {"X-Api-Key": "****"}}}
+    problem(server.request("PATCH", path, missing), 400, "bad_value")
+
+
 def test_everything_is_there_after_kill_9(fresh):
     server = fresh("--loops", "2")
     server.start()

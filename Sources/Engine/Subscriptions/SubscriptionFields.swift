@@ -34,8 +34,8 @@ public struct WebhookFields: Sendable, Equatable {
   public var batchLinger: Field<Duration> = .absent
   public var retry: Field<[Duration]> = .absent
   public var disableAfter: Field<Duration?> = .absent
-  /// PUT: the headers. PATCH: only those to change, nil to remove.
-  public var headers: Field<[String: String?]> = .absent
+  /// PUT: the headers. PATCH: only those to change.
+  public var headers: Field<[String: HeaderChange]> = .absent
   public init() {}
 }
 
@@ -167,7 +167,15 @@ extension WebhookFields {
     if case .set(let wanted) = retry { spec.retry = wanted }
     if case .set(let wanted) = disableAfter { spec.disableAfter = wanted }
     if case .set(let changes) = headers {
-      for (name, value) in changes { spec.headers[name] = value }
+      for (name, change) in changes {
+        switch change {
+        case .value(let value): spec.headers[name] = value
+        case .removed: spec.headers[name] = nil
+        case .kept where spec.headers[name] == nil:
+          throw .invalid(field: "delivery.headers", reason: "there is no \(name) yet to be kept.")
+        case .kept: break
+        }
+      }
       guard spec.headers.count <= SubscriptionLimits.headersMax else {
         throw .invalid(
           field: "delivery.headers",
@@ -191,10 +199,20 @@ extension WebhookFields {
     compare(batchLinger, spec.batchLinger, "batch.linger")
     compare(retry, spec.retry, "retry")
     compare(disableAfter, spec.disableAfter, "disable_after")
-    if case .set(let wanted) = headers, wanted.compactMapValues({ $0 }) != spec.headers {
+    if case .set(let wanted) = headers, isDifferent(wanted, from: spec.headers) {
       different.append("headers")
     }
     return different
+  }
+
+  private func isDifferent(
+    _ wanted: [String: HeaderChange], from headers: [String: String]
+  ) -> Bool {
+    wanted.count != headers.count
+      || wanted.contains { name, change in
+        change != .kept && headers[name].map(HeaderChange.value) != change
+          || headers[name] == nil
+      }
   }
 
   /// The name of a field that is set here, if any is.
@@ -210,4 +228,13 @@ extension WebhookFields {
     ]
     return names.compactMap { $0 }.first
   }
+}
+
+/// What becomes of one header.
+public enum HeaderChange: Sendable, Equatable {
+  case value(String)
+  /// PATCH only.
+  case removed
+  /// The value that there is stays: it is one that is not shown (`"****"`).
+  case kept
 }

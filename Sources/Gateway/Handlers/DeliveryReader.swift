@@ -101,9 +101,21 @@ enum WebhookHeaders {
   ]
   private static let reservedPrefixes = ["webhook-", "ce-", ":"]
 
+  /// Words in the names of headers that carry what lets somebody in: their values are never shown.
+  private static let credentialWords = [
+    "auth", "cookie", "credential", "key", "pass", "secret", "session", "signature", "token",
+  ]
+
+  /// Whether `name`'s value is a secret, so far as its name can tell.
+  static func isCredential(_ name: String) -> Bool {
+    credentialWords.contains { name.contains($0) }
+  }
+
   /// - Parameter mayRemove: null takes a header away.
-  static func read(_ object: JSONFields, mayRemove: Bool) throws(Problem) -> [String: String?] {
-    var headers: [String: String?] = [:]
+  static func read(
+    _ object: JSONFields, mayRemove: Bool
+  ) throws(Problem) -> [String: HeaderChange] {
+    var headers: [String: HeaderChange] = [:]
     try object.forEach { written, value, pointer throws(Problem) in
       let name = written.lowercased()
       try checkName(name, pointer)
@@ -111,10 +123,11 @@ enum WebhookHeaders {
         throw JSONFields.badValue(pointer, "the header comes twice, but for its capitals.")
       }
       switch value {
+      case .string(SubscriptionDocument.hidden) where isCredential(name): headers[name] = .kept
       case .string(let text):
         try checkValue(text, pointer)
-        headers[name] = .some(text)
-      case .null where mayRemove: headers[name] = .some(nil)
+        headers[name] = .value(text)
+      case .null where mayRemove: headers[name] = .removed
       default: throw JSONFields.wrongType(pointer, "a string", isNull: value == .null)
       }
     }

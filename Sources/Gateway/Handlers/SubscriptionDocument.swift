@@ -77,7 +77,8 @@ enum SubscriptionDocument {
     var separator = ""
     for (name, value) in webhook.headers.sorted(by: { $0.key < $1.key }) {
       buffer.writeString("\(separator)\"\(name)\":")
-      JSONText.writeEscapedString(value, into: &buffer)
+      JSONText.writeEscapedString(
+        WebhookHeaders.isCredential(name) ? hidden : value, into: &buffer)
       separator = ","
     }
     buffer.writeString("}}")
