@@ -252,6 +252,26 @@ struct DispatcherTests {
     #expect(next.lease(two, 5)?.deliveries == [2, 2])
   }
 
+  @Test func `a unit shows its members in the same order at every attempt`() {
+    let desk = Desk(
+      policy { $0.ackDeadline = nil }, keys: [0, 0],
+      state: DispatchState(places: [.zero, .zero]))
+    let hook = desk.core.join(share: nil)
+    // The first shard's record is the second to be taken.
+    #expect(desk.take(hook, 1).count == 1)
+    desk.core.arrived(TrackID(1), .zero..<Offset(2), keys: [0, 0], now: desk.now)
+    var orders: Set<[TrackID]> = []
+    for _ in 0..<4 {
+      guard let lease = desk.lease(hook, 3, asUnit: true) else { break }
+      orders.insert(lease.pieces.map(\.track))
+      desk.commit()
+      let isKnown = desk.core.settleUnit(
+        lease.serial, .retry(after: .zero, countsAsFailure: false), now: desk.now)
+      #expect(isKnown)
+    }
+    #expect(orders == [[TrackID(0), TrackID(1)]])
+  }
+
   @Test func `giving a record up takes those of its key behind it from nobody`() {
     let desk = Desk(policy { $0.buries = true }, keys: [7, 7, 7, 7])
     let one = desk.core.join(share: nil)

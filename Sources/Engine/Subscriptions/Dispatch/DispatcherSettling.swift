@@ -100,6 +100,8 @@ extension Dispatcher {
     for run in 0..<runs.count where !seats.contains(Int(runs[run].seat)) {
       seats.append(Int(runs[run].seat))
     }
+    // A unit's stand in one order for ever.
+    if leases[index].unit != 0 { seats.sort { tracks[$0].id < tracks[$1].id } }
     var offsets: [[UInt64]] = seats.map { _ in [] }
     eachMember(of: runs, in: .inFlight, holder: index) { _, seat, offset in
       offsets[seats.firstIndex(of: seat)!].append(offset)

@@ -224,6 +224,8 @@ extension Dispatcher {
         draft.pieces[piece].picks.sort { $0.offset < $1.offset }
       }
     }
+    // Whatever order a unit was picked in, its members are shown in one order at every attempt: they make its name.
+    if draft.isUnit { draft.pieces.sort { $0.track < $1.track } }
     inFlightTotal += draft.count
     let consumer = leases[draft.index].consumer
     consumers.change(consumer) { $0.inFlight += draft.count }
