@@ -64,7 +64,9 @@ final class Life {
     let store = try openStore(machine, settings, time, live: contents.liveShards)
     let life = Held(self)
     Engine.open(
-      contents, meta: meta, log: store, time: time, lanes: lanes, settings: settings.engine,
+      contents, meta: meta, log: store,
+      time: settings.bug == .leasesNeverEnd ? SabotagedTime(base: time) : time, lanes: lanes,
+      settings: settings.engine,
       on: loops[0]
     ) { result in
       switch result {

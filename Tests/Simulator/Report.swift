@@ -39,6 +39,22 @@ public struct Counts: Sendable, CustomStringConvertible {
   public var crashes = 0
   public var opensRefused = 0
   public var streamsDeleted = 0
+  public var subscriptions = 0
+  /// Records that consumers were given, and those of them that were not given for the first time.
+  public var delivered = 0
+  public var redelivered = 0
+  public var settled = 0
+  public var stale = 0
+  /// Pulls whose client went away, answers that did not reach theirs, connections closed.
+  public var cancelled = 0
+  public var givenBack = 0
+  public var closed = 0
+  /// A webhook's.
+  public var attempts = 0
+  public var deadLetters = 0
+  public var seeks = 0
+  public var replays = 0
+  public var looks = 0
   public var damagedOpened = 0
   public var damagedRefused = 0
   public init() {}
@@ -49,6 +65,13 @@ public struct Counts: Sendable, CustomStringConvertible {
       + "\(undecided) undecided; \(recordsRead) records read, \(recordsFollowed) followed after "
       + "\(handovers) hand-overs; \(trims) trims, \(finds) searches, "
       + "\(streamsDeleted) streams deleted; \(crashes) crashes, \(opensRefused) opens refused"
+    if subscriptions > 0 {
+      text +=
+        "; \(subscriptions) subscriptions, \(delivered) records delivered, \(redelivered) again, "
+        + "\(attempts) attempts, \(settled) settled, \(stale) stale, \(cancelled) pulls cancelled, "
+        + "\(givenBack) given back, \(closed) closed, \(deadLetters) dead letters, "
+        + "\(seeks) seeks, \(replays) replays, \(looks) looks"
+    }
     if damagedOpened + damagedRefused > 0 {
       text += "; damaged stores: \(damagedOpened) opened, \(damagedRefused) refused"
     }
@@ -59,6 +82,8 @@ public struct Counts: Sendable, CustomStringConvertible {
     for part: WritableKeyPath<Counts, Int> in [
       \.acknowledged, \.duplicates, \.refused, \.undecided, \.recordsRead, \.recordsFollowed,
       \.handovers, \.trims, \.finds, \.crashes, \.opensRefused, \.streamsDeleted,
+      \.subscriptions, \.delivered, \.redelivered, \.settled, \.stale, \.cancelled, \.givenBack,
+      \.closed, \.attempts, \.deadLetters, \.seeks, \.replays, \.looks,
       \.damagedOpened, \.damagedRefused,
     ] { sum[keyPath: part] += other[keyPath: part] }
   }

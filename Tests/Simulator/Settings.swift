@@ -16,6 +16,10 @@ struct Settings {
   var recordsMax: Int
   /// The longest of a client's usual pauses.
   var pauseMicroseconds: Int
+  var subscriptions: Int
+  var pullers: Int
+  var attachers: Int
+  var hasSeeks: Bool
   var hasFaults: Bool
   var hasClockJumps: Bool
   /// To be found.
@@ -41,13 +45,20 @@ struct Settings {
     var engine = EngineSettings()
     engine.retentionInterval = .milliseconds(20 << random.below(5))
     engine.shardLimits.idempotencyKept = .milliseconds(2500)
+    engine.subscriptions.restMin = .milliseconds(1 << random.below(4))
+    engine.subscriptions.restMax = .milliseconds(20)
+    engine.subscriptions.snapshotAfterBytes = 100 << random.below(6)
+    engine.subscriptions.windowMax = [8, 100, 1_000_000][random.below(3)]
+    engine.subscriptions.idleMax = .milliseconds(4 << random.below(8))
+    engine.subscriptions.followingIdleMax = .milliseconds(1 << random.below(6))
     return Settings(
       lanesMax: 1 + random.below(3), store: store, engine: engine,
       shardsMax: 1 + random.below(3), streamCount: 1 + random.below(4),
       appenders: 2 + random.below(5), followers: 1 + random.below(4),
       visitors: 1 + random.below(2), recordBytes: 16 << random.below(6),
       recordsMax: 1 + random.below(12), pauseMicroseconds: 100 << random.below(6),
-      hasFaults: !random.oneIn(4),
+      subscriptions: random.below(4), pullers: 1 + random.below(3), attachers: random.below(3),
+      hasSeeks: random.oneIn(2), hasFaults: !random.oneIn(4),
       hasClockJumps: random.oneIn(2))
   }
 

@@ -12,6 +12,9 @@ public final class Simulation {
   let settings: Settings
   let model: Model
   private(set) var keeper: Keeper!
+  /// Nil if this simulation is without subscriptions.
+  private(set) var registrar: Registrar?
+  private(set) var undertaker: Undertaker!
   /// No new work is begun; what was begun is finished.
   private(set) var isWindingDown = false
 
@@ -38,9 +41,11 @@ public final class Simulation {
     case acknowledged(Int)
     /// As soon as so many chunks were shown.
     case shown(Int)
+    /// As soon as so many dead letters were found: they are appended, and the journal may not know.
+    case buried(Int)
   }
 
-  enum Happening { case acknowledged, shown }
+  enum Happening { case acknowledged, shown, buried }
 
   /// - Parameter bug: put in on purpose, to see whether it is found.
   public init(seed: UInt64, trace: Trace, bug: PlantedBug? = nil) {
@@ -52,7 +57,9 @@ public final class Simulation {
     self.settings = settings
     climate = Climate(seed: seed)
     time = SimTime(world)
-    model = Model(world, climate, time, settings.engine.shardLimits.idempotencyKept)
+    model = Model(
+      world, climate, time, keysKept: settings.engine.shardLimits.idempotencyKept,
+      clockNeverJumps: !settings.hasClockJumps)
     machine = Machine(seed: seed)
     director = SimExecutor(world.makePlace("weather", mayBlock: false))
     makeClients()
@@ -79,6 +86,22 @@ public final class Simulation {
     for index in 0..<settings.visitors {
       clients.append(Visitor("v\(index)", self, seed: random.next()))
     }
+    makeSubscribers()
+  }
+
+  private func makeSubscribers() {
+    undertaker = Undertaker("undertaker", self, seed: random.next())
+    guard settings.subscriptions > 0 else { return }
+    let names = (0..<settings.subscriptions).map { "b\($0)" }
+    let registrar = Registrar("registrar", self, seed: random.next(), names: names)
+    self.registrar = registrar
+    clients += [undertaker, registrar, Pusher("push", self, seed: random.next())]
+    for index in 0..<settings.pullers {
+      clients.append(Puller("p\(index)", self, seed: random.next()))
+    }
+    for index in 0..<settings.attachers {
+      clients.append(Attacher("l\(index)", self, seed: random.next()))
+    }
   }
 
   // MARK: What clients ask
@@ -95,6 +118,9 @@ public final class Simulation {
       if left <= 1 { isCrashDue = true }
     case (.shown(let left), .shown):
       crash = .shown(left - 1)
+      if left <= 1 { isCrashDue = true }
+    case (.buried(let left), .buried):
+      crash = .buried(left - 1)
       if left <= 1 { isCrashDue = true }
     default: break
     }
@@ -138,11 +164,12 @@ public final class Simulation {
   }
 
   private func drawCrash(_ turnsMax: Int) -> Crash {
-    switch random.below(5) {
+    switch random.below(registrar == nil ? 5 : 6) {
     case 0: return .operations(random.below(40))
     case 1: return .operations(random.below(turnsMax / 8))
     case 2: return .acknowledged(1 + random.below(turnsMax / 40))
     case 3: return .shown(1 + random.below(turnsMax / 40))
+    case 5: return .buried(1 + random.below(3))
     default: return .never
     }
   }
@@ -198,6 +225,7 @@ public final class Simulation {
   private func audit(_ life: Life) {
     climate.change(.fair, world)
     keeper.compare(life.engine)
+    registrar?.compare(life.engine)
     auditor.reset()
     auditor.begin(life)
     let patience = world.turns + 200_000

@@ -76,4 +76,17 @@ class Client {
     }
     return stream.shards[shard.index]
   }
+
+  /// The server's handle of a subscription that the model knows; nil if it is gone.
+  func handle(of known: SubscriptionModel) -> Subscription? {
+    guard let subscription = life?.engine.subscription(named: known.name),
+      subscription.incarnation == known.incarnation
+    else {
+      if !known.mayBeDeleted {
+        violate("a subscription is there until deleted", known.label)
+      }
+      return nil
+    }
+    return subscription
+  }
 }

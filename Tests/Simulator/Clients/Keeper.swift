@@ -178,7 +178,7 @@ final class Keeper: Client {
 
 extension CatalogError {
   /// It says that nothing changed, and is held to it.
-  fileprivate var hadNoEffect: Bool {
+  var hadNoEffect: Bool {
     switch self {
     case .failed(_, let applied): applied == .no
     case .stopping: true

@@ -7,6 +7,8 @@ final class Model {
   private let climate: Climate
   private let time: SimTime
   private let keysKept: Duration
+  /// The wall clock and the monotonic one go alike.
+  let clockNeverJumps: Bool
   private(set) var requests: [Request] = []
   private(set) var shards: [ShardID: ShardModel] = [:]
   /// Every incarnation and shard ID ever given.
@@ -23,16 +25,22 @@ final class Model {
   var counts = Counts()
 
   /// - Parameter keysKept: how long idempotency keys are remembered at least.
-  init(_ world: World, _ climate: Climate, _ time: SimTime, _ keysKept: Duration) {
+  init(
+    _ world: World, _ climate: Climate, _ time: SimTime, keysKept: Duration, clockNeverJumps: Bool
+  ) {
     self.world = world
     self.climate = climate
     self.time = time
     self.keysKept = keysKept
+    self.clockNeverJumps = clockNeverJumps
   }
 
   private func violate(_ invariant: String, _ detail: String) { world.violate(invariant, detail) }
 
   var hadFaults: Bool { climate.faultCount > faultsBefore }
+  /// All that ever happened.
+  var faultCount: Int { climate.faultCount }
+  var monotonic: Duration { time.monotonic }
 
   // MARK: Errors
 

@@ -91,8 +91,13 @@ struct RecordContent {
     value.append(isOpaque ? 0x0d : UInt8(ascii: "\""))
     self.value = value
     contentType = isOpaque ? Array("application/x-opaque".utf8) : nil
-    key = request % 3 == 1 ? Array("key\(request % 7)".utf8) : nil
+    key = Self.key(of: request, index: index)
     header = request % 5 == 2 ? (Array("from".utf8), Array("\(request)".utf8)) : nil
+  }
+
+  /// Two of three batches have keys, few enough to meet again soon.
+  static func key(of request: Int, index: Int) -> [UInt8]? {
+    request % 3 == 0 ? nil : Array("key\((request &+ index / 2) % 5)".utf8)
   }
 
   private static func writeHex(_ number: Int, digits: Int, into bytes: inout [UInt8]) {
@@ -132,6 +137,12 @@ struct RecordContent {
       isSame = isSame && name.elementsEqual(header!.name) && value.elementsEqual(header!.value)
     }
     return isSame ? nil : "header"
+  }
+
+  /// True if `record` has this value, key and type, whatever its headers.
+  func isBody(of record: RecordView) -> Bool {
+    record.value.elementsEqual(value) && Self.equal(record.key, key)
+      && Self.equal(record.contentType, contentType)
   }
 
   private static func equal(_ read: UnsafeRawBufferPointer?, _ expected: [UInt8]?) -> Bool {

@@ -6,8 +6,8 @@ import Wire
 public enum PlantedBug: String, CaseIterable, Codable, Sendable {
   /// Those that a test looks for are found by one of the seeds from 1 up to this one.
   public static let seedsMax: UInt64 = 20
-  /// All but the one that takes a crash between a failed sync and the next commit: that may take hundreds of seeds.
-  public static let foundSoon = allCases.filter { $0 != .maybeToldAsNo }
+  /// All but those that take a crash between one commit and the next: that may take tens or hundreds of seeds.
+  public static let foundSoon = allCases.filter { $0 != .maybeToldAsNo && $0 != .burialsUnnumbered }
 
   /// A commit is answered first and synced a moment later.
   case answerBeforeSync
@@ -35,6 +35,31 @@ public enum PlantedBug: String, CaseIterable, Codable, Sendable {
   case epochNotClaimed
   /// A deleted stream's document stays.
   case deletedStreamStays
+  /// What a subscription journals is answered first and written a moment later: acks hold, and keys go on, too early.
+  case journalAnsweredEarly
+  /// Some acks are never written to a subscription's journal.
+  case acksNotWritten
+  /// That a subscription was sent back is forgotten with the owner that heard it.
+  case seekNotJournaled
+  /// A snapshot says that one more record is settled than is.
+  case floorOneTooFar
+  /// A snapshot knows only the lowest unsettled record, not what is settled above it.
+  case rangesForgotten
+  /// A journal is trimmed before the snapshot that takes its place is there.
+  case journalTrimmedTooFar
+  /// A dead letter is appended without a number that tells a repetition.
+  case burialsUnnumbered
+  /// Deadlines never pass.
+  case leasesNeverEnd
+  /// A subscription by key delivers as one without order.
+  case orderForgotten
+}
+
+/// A clock with a bug in it.
+struct SabotagedTime: TimeSource {
+  let base: SimTime
+  var now: Timestamp { base.now }
+  var monotonic: Duration { .zero }
 }
 
 /// The catalog with a bug in it.

@@ -24,17 +24,27 @@ final class SabotagedLog: LogStore {
     let between = known?.base === client ? known! : SabotagedClient(client, bug)
     state.value.clients[shard] = between
     base.open(shard, epoch: epoch, client: between) { [bug] result in
-      guard bug == .producersForgotten, case .success(var recovery) = result else {
-        return reply(result)
+      guard case .success(var recovery) = result else { return reply(result) }
+      for index in recovery.stamps.indices {
+        let isBurial = recovery.stamps[index].extras.producer?.id.first == "_"
+        if bug == .producersForgotten || bug == .burialsUnnumbered && isBurial {
+          recovery.stamps[index].extras.producer = nil
+        }
       }
-      for index in recovery.stamps.indices { recovery.stamps[index].extras.producer = nil }
       reply(.success(recovery))
     }
   }
 
   func append(_ frame: Frame) {
-    state.value.clients[frame.shard]?.staged.append(frame)
-    base.append(frame)
+    guard let client = state.value.clients[frame.shard] else { return base.append(frame) }
+    client.staged.append(frame)
+    guard SabotagedJournal.isJournal(frame) else { return base.append(frame) }
+    client.isJournal = true
+    if bug == .journalAnsweredEarly {
+      let held = Held(client)
+      executor(of: frame.shard).execute { held.value.answerEarly() }
+    }
+    base.append(client.journal.rewritten(frame, bug))
   }
 
   var frameBytesMax: Int { base.frameBytesMax }
@@ -42,6 +52,18 @@ final class SabotagedLog: LogStore {
   func room(for shard: ShardID) -> Int { base.room(for: shard) }
 
   func trim(_ shard: ShardID, before: Offset, epoch: Epoch) {
+    if let client = state.value.clients[shard], client.isJournal {
+      if bug == .journalTrimmedTooFar {
+        return base.trim(shard, before: before + 1, epoch: epoch)
+      }
+      if client.hasAnsweredEarly {
+        // The store knows better than to trim what is not there.
+        executor(of: shard).schedule(after: .milliseconds(1)) { [self] in
+          trim(shard, before: before, epoch: epoch)
+        }
+        return
+      }
+    }
     base.trim(shard, before: before, epoch: epoch)
   }
 
@@ -85,19 +107,37 @@ private final class SabotagedClient: LogClient {
   private let bug: PlantedBug
   /// Appended and not answered.
   var staged: [Frame] = []
+  /// It owns a subscription's journal.
+  var isJournal = false
+  var journal = SabotagedJournal()
+  /// Of the frames that are staged those that were called committed already.
+  private var early = 0
 
   init(_ base: any LogClient, _ bug: PlantedBug) {
     self.base = base
     self.bug = bug
   }
 
+  var hasAnsweredEarly: Bool { early > 0 }
+
+  func answerEarly() {
+    guard early < staged.count else { return }
+    let frames = Array(staged[early...])
+    early = staged.count
+    base.log(frames[0].shard, committed: frames)
+  }
+
   func log(_ shard: ShardID, committed frames: [Frame]) {
+    let original = Array(staged[..<frames.count])
     staged.removeFirst(frames.count)
-    base.log(shard, committed: frames)
+    let known = min(early, frames.count)
+    early -= known
+    if known < frames.count { base.log(shard, committed: Array(original[known...])) }
   }
 
   func log(_ shard: ShardID, undecided error: LogError) {
     staged = []
+    early = 0
     if bug == .maybeToldAsNo, case .device = error {
       return base.log(shard, undecided: .full)
     }
