@@ -50,8 +50,8 @@ final class WebhookTotals: Sendable {
     latency.withLock { $0.record(max(duration, .zero)) }
   }
 
-  /// Subscriptions that have lines of their own; the others' attempts are summed up as `other`.
-  static let namedMax = 100
+  /// Subscriptions that have lines of their own; the others' attempts are summed up as `_other`.
+  static let namedMax = 200
 
   /// - Parameter webhooks: by name.
   func samples(_ webhooks: [(name: String, figures: WebhookFigures)]) -> [MetricSample] {
@@ -67,7 +67,7 @@ final class WebhookTotals: Sendable {
         }
       }
     }
-    if all.count > Self.namedMax { samples += Self.attempts(rest, of: "other") }
+    if all.count > Self.namedMax { samples += Self.attempts(rest, of: "_other") }
     for (name, values) in all.prefix(Self.namedMax) {
       samples.append(
         MetricSample(
