@@ -185,6 +185,31 @@ def test_rotation_signs_with_both_for_a_while(hook):
     assert one.receiver.is_signed(post, [new]) and not one.receiver.is_signed(post, [SECRET])
 
 
+def test_pause_and_resume(hook):
+    one = hook()
+    one.append(1)
+    one.receiver.wait_accepted(1)
+    one.post(":pause")
+    one.append(2, 3)
+    time.sleep(0.3)
+    assert len(one.receiver.posts) == 1
+    one.post(":resume")
+    one.receiver.wait_accepted(3)
+    assert [post.json for post in one.receiver.accepted] == [1, 2, 3]
+
+
+def test_replay_delivers_again_under_the_same_ids(hook):
+    one = hook()
+    one.append(0, 1, 2, 3, key="k")
+    one.receiver.wait_accepted(4)
+    ids = [post.id for post in one.receiver.posts]
+    one.post(":replay", {"from": {"0": "1"}, "to": {"0": "3"}, "only": "all"}, status=202)
+    one.receiver.wait_accepted(6)
+    time.sleep(0.2)
+    again = one.receiver.posts[4:]
+    assert [post.json for post in again] == [1, 2] and [post.id for post in again] == ids[1:3]
+
+
 def test_a_change_takes_effect_at_once(hook):
     one = hook(lambda post: 500, retry=["100ms"] * 30)
     other = hook()

@@ -58,6 +58,9 @@ def test_410_disables_and_loses_nothing(hook):
     assert "410" in shown["disabled"]["reason"]
     time.sleep(0.2)
     assert len(one.receiver.posts) == 2
+    one.post(":resume")
+    one.receiver.wait_accepted(3)
+    assert [post.json for post in one.receiver.accepted] == [1, 2, 3]
 
 
 def test_a_redirect_is_not_followed(hook):
