@@ -107,9 +107,9 @@ extension SubscriptionOwner {
   /// Reads what `inFlight` wrote: a track and an offset.
   private static func place(_ text: String) -> (TrackID, Offset)? {
     let parts = text.split(separator: ":", omittingEmptySubsequences: false)
-    guard parts.count == 2, let track = UInt32(parts[0]), let offset = UInt64(parts[1]) else {
-      return nil
-    }
+    guard parts.count == 2, let track = UInt32(parts[0]), let offset = UInt64(parts[1]),
+      offset < .max
+    else { return nil }
     return (TrackID(track), Offset(offset))
   }
 
@@ -123,7 +123,9 @@ extension SubscriptionOwner {
       let letters = history.deadLetters
       // The list holds the last ones of all there ever were.
       let first = history.buriedCount + history.droppedCount - letters.count
-      let from = max(0, (after.flatMap { Int($0) } ?? -1) + 1 - first)
+      // Whatever number a client makes up, it is only a place to go on from.
+      let next = after.flatMap { Int($0) }.map { max(0, min($0, .max - 1) + 1) } ?? 0
+      let from = max(0, next - first)
       let found = letters.enumerated().dropFirst(from).prefix(limit)
       let items = found.map { index, letter in
         DeadLetter(
