@@ -32,4 +32,103 @@ struct OwnerHazardTests {
       #expect(try consumers.get().items.count <= 1)
     }
   }
+
+  @Test func `a batch that could not be stored is given once the journal can be written again`()
+    throws
+  {
+    let bench = try EngineBench()
+    try bench.stream("s")
+    try bench.webhook("hook", "s")
+    try bench.append(["1", "2"], to: "s")
+    let consumer = try bench.attach("hook", .webhook) { options in
+      options.units = ConsumerOptions.Units(recordsMax: 2, linger: .zero)
+      options.credit = 0
+    }
+    let hold = try consumer.hold()
+    bench.disk.setFault { operation, path in
+      operation == "write" && path.contains("wal") ? .full : nil
+    }
+    bench.turns.on(bench.client) { hold.credit(1) }
+    #expect(consumer.deliveries().isEmpty)
+    bench.disk.setFault(nil)
+    bench.turns.advance(by: .seconds(60))
+    let unit = try #require(consumer.deliveries().first, "its credit is lost")
+    #expect(unit.messages.map(\.value) == ["1", "2"])
+    bench.turns.on(bench.client) { hold.settle(unit.lease, .delivered) }
+    #expect(try bench.status("hook").counts.acked == 2)
+  }
+
+  /// Runs jobs one by one until so many records are leased.
+  private func run(_ bench: EngineBench, untilInFlight count: Int) throws {
+    let subscription = try #require(
+      bench.engine.subscriptions(prefix: "", after: nil, limit: 1).first)
+    while try bench.inFlightNow(subscription) != count {
+      try #require(bench.turns.run(jobsMax: 1) == 1)
+    }
+  }
+
+  @Test func `credit counts a batch that is just being stored`() throws {
+    let bench = try EngineBench()
+    try bench.stream("s")
+    try bench.webhook("hook", "s")
+    try bench.append(["1", "2", "3", "4"], to: "s")
+    let consumer = try bench.attach("hook", .webhook) { options in
+      options.units = ConsumerOptions.Units(recordsMax: 1, linger: .zero)
+      options.credit = 0
+    }
+    let hold = try consumer.hold()
+    bench.turns.asCurrent(bench.client) { hold.credit(1) }
+    try run(bench, untilInFlight: 1)
+    bench.turns.on(bench.client) { hold.credit(2) }
+    #expect(consumer.deliveries().count == 2)
+  }
+
+  @Test func `a batch that others get before it is stored stays as it was formed`() throws {
+    let bench = try EngineBench()
+    try bench.stream("s")
+    try bench.webhook("hook", "s")
+    try bench.append(["1", "2"], to: "s")
+    func attach(bytesMax: Int) throws -> PushedTo {
+      try bench.attach("hook", .webhook) { options in
+        options.units = ConsumerOptions.Units(recordsMax: 2, linger: .zero)
+        options.credit = 0
+        options.bytesMax = bytesMax
+      }
+    }
+    let first = try attach(bytesMax: 1000)
+    let second = try attach(bytesMax: 1)
+    let (hold, other) = (try first.hold(), try second.hold())
+    bench.turns.asCurrent(bench.client) { hold.credit(1) }
+    try run(bench, untilInFlight: 2)
+    bench.turns.on(bench.client) {
+      other.credit(1)
+      hold.close()
+    }
+    #expect(first.deliveries().isEmpty)
+    #expect(second.deliveries().map { $0.messages.map(\.value) } == [["1", "2"]])
+  }
+
+  @Test func `a delivery whose deadline passed while it was read is not made`() throws {
+    let bench = try EngineBench { $0.cacheBytes = 0 }
+    try bench.stream("s")
+    let subscription = try bench.subscription("sub", "s") {
+      $0.ackDeadline = .set(.milliseconds(100))
+    }
+    try bench.append(["1"], to: "s")
+    #expect(try bench.pull("sub").count == 1)
+    bench.turns.advance(by: .seconds(1))
+    bench.forgetShelf(subscription)
+    let answer = Box<Result<Pulled, SubscriptionError>>()
+    bench.turns.asCurrent(bench.client) {
+      _ = bench.engine.pull(
+        subscription, consumer: "c", max: 1, bytesMax: 1, wait: .seconds(20), on: bench.client
+      ) { answer.set($0) }
+    }
+    try run(bench, untilInFlight: 1)
+    #expect(answer.value == nil)
+    bench.turns.advance(by: .milliseconds(101))
+    let got = try #require(answer.value).get().messages
+    #expect(got.map(\.delivery) == [3])
+    #expect(try bench.ack("sub", got) == [.ok])
+  }
 }

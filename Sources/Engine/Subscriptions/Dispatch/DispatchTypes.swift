@@ -64,6 +64,8 @@ struct DispatchLease: Sendable, Equatable {
   var unit: UInt64?
   /// The unit's membership is not durable before the next change set is: it may not be shown to anybody before.
   var isNewUnit = false
+  /// The unit was formed just now: until changes are taken it may still lose members that are too much.
+  var mayShrink = false
 }
 
 /// A record that somebody has, for showing.

@@ -164,6 +164,11 @@ struct Dispatcher {
     return max(0, min(own, policy.maxInFlight - inFlightTotal))
   }
 
+  /// How many records the lease holds still; 0: it is over.
+  func left(of lease: UInt64) -> Int {
+    leases.index(of: lease).map { Int(leases[$0].live) } ?? 0
+  }
+
   func inFlight(of consumer: ConsumerID) -> Int {
     precondition(consumers.isHere(consumer), "it left")
     return consumers[consumer.index].inFlight

@@ -121,6 +121,7 @@ extension Dispatcher {
           notBefore: Timestamp(milliseconds: 0))))
     lease.unit = unit.id
     lease.isNewUnit = true
+    lease.mayShrink = true
     number(&lease, unit)
     leases[index].unit = units.make(unit) + 1
   }

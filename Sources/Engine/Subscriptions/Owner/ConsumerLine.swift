@@ -17,6 +17,8 @@ final class OwnerConsumer {
   var pullsWaiting = 0
   /// nil: it pulls.
   let push: Push?
+  /// Deliveries leased for it that did not reach it yet: they are being read, or stored.
+  var underWay = 0
   /// Until when a batch that is not full waits for more.
   var lingersUntil: Duration?
   var isGone = false
@@ -26,7 +28,8 @@ final class OwnerConsumer {
     var executor: any Executor
     var deliver: @Sendable (ConsumerEvent) -> Void
   }
-  /// Deliveries that an attached one may still be given; nil: as many as its share allows.
+  /// Deliveries that an attached one may still be given beside those under way; nil: as many as its share allows. Below
+  /// zero it asked for fewer than are under way.
   var credit: Int?
 
   init(number: UInt64, name: String, push: Push?, now: Instants) {

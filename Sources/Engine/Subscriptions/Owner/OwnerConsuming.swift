@@ -30,10 +30,11 @@ extension SubscriptionOwner {
     let target = consumer.push!.executor
     whenActive { [self] error in
       if let error { return post(target) { reply(.failure(error)) } }
+      let count = core!.left(of: lease.serial)
       let isKnown = lease.epoch == epoch && core!.settleUnit(lease.serial, verdict, now: now)
       scheduleTurn()
       guard isKnown else { return post(target) { reply(.success(.stale)) } }
-      if verdict == .delivered { upkeep.acked += 1 }
+      if verdict == .delivered { upkeep.acked += count }
       next.replies.append(
         SettleReply(statuses: [.ok], executor: target) { result in
           reply(result.map { $0[0] })
@@ -74,7 +75,10 @@ extension SubscriptionOwner {
 
   private func hear(_ word: Attachment.Word, from consumer: OwnerConsumer) {
     switch word {
-    case .credit(let deliveries): setCredit(deliveries, of: consumer)
+    case .credit(let deliveries):
+      // What is on its way comes out of that.
+      let credit = deliveries == .max ? nil : deliveries.map { max(0, $0) - consumer.underWay }
+      setCredit(credit, of: consumer)
     case .close: remove(consumer)
     case .settle(let lease, let verdict, let reply):
       settle(lease, verdict, of: consumer, reply: reply)
@@ -84,7 +88,7 @@ extension SubscriptionOwner {
   func setCredit(_ deliveries: Int?, of consumer: OwnerConsumer) {
     guard !consumer.isGone else { return }
     let wasWaiting = consumer.isWaiting
-    consumer.credit = deliveries == .max ? nil : deliveries.map { max(0, $0) }
+    consumer.credit = deliveries
     consumer.lastSeen = services.time.now
     guard consumer.isWaiting != wasWaiting else { return }
     if let id = consumer.id { core?.setWaiting(consumer.isWaiting, id) }

@@ -22,6 +22,13 @@ final class Handover {
   /// May be shown: a new batch only once its membership is durable.
   var isDurable: Bool
 
+  var consumer: OwnerConsumer {
+    switch recipient {
+    case .pull(let pull): pull.consumer
+    case .push(let consumer): consumer
+    }
+  }
+
   init(_ lease: DispatchLease, to recipient: Recipient, life: UInt32, bytesMax: Int) {
     self.lease = lease
     self.recipient = recipient
@@ -112,6 +119,7 @@ extension SubscriptionOwner {
     _ lease: DispatchLease, to recipient: Handover.Recipient, bytesMax: Int
   ) {
     let handover = Handover(lease, to: recipient, life: life, bytesMax: bytesMax)
+    handover.consumer.underWay += 1
     upkeep.isDirty = true
     if lease.isNewUnit { next.units.append(handover) }
     findChunks(handover)
@@ -190,8 +198,9 @@ extension SubscriptionOwner {
     scheduleTurn()
   }
 
-  /// It comes to nothing: a pull goes back to where it was in the line.
-  private func drop(_ handover: Handover) {
+  /// It comes to nothing: a pull goes back to where it was in the line, others have their credit back.
+  func drop(_ handover: Handover) {
+    handover.consumer.underWay -= 1
     switch handover.recipient {
     case .push(let consumer):
       guard !consumer.isGone, let credit = consumer.credit else { return }
@@ -209,7 +218,7 @@ extension SubscriptionOwner {
 
   private func finish(_ handover: Handover) {
     let lease = handover.lease
-    if lease.unit == nil || lease.isNewUnit && handover.isFresh { cut(handover) }
+    if lease.unit == nil || lease.mayShrink && handover.isFresh { cut(handover) }
     guard !handover.pieces.isEmpty else { return drop(handover) }
     handover.isWhole = true
     hand(over: handover)
@@ -262,6 +271,11 @@ extension SubscriptionOwner {
   /// Everything is there and durable: it goes to whom it was leased for.
   func hand(over handover: Handover) {
     guard handover.isWhole, handover.isDurable else { return }
+    // Lost while it was read: others may have its records by now, or be done with them.
+    guard handover.life == life, core?.left(of: handover.lease.serial) ?? 0 > 0 else {
+      return drop(handover)
+    }
+    handover.consumer.underWay -= 1
     let delivery = Delivery(
       lease: LeaseID(serial: handover.lease.serial, epoch: epoch), pieces: handover.pieces,
       recordCount: handover.pieces.reduce(0) { $0 + $1.picks.count },

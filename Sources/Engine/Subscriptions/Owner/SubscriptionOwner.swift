@@ -231,6 +231,8 @@ final class SubscriptionOwner: SubscriptionService {
     for set in failed {
       for reply in set.replies { post(reply.executor) { reply.reply(.failure(error)) } }
       set.then?(.failure(error))
+      // One that is not whole is being read still, and dropped when that is over.
+      for unit in set.units where unit.isWhole { drop(unit) }
     }
   }
 
@@ -294,6 +296,11 @@ final class SubscriptionOwner: SubscriptionService {
 
   /// Answers what was settled without anything to be journaled.
   private func answerUnchanged() {
+    // Batches that were formed before, given to others now: what says so is on its way.
+    if let last = open.indices.last {
+      open[last].units += next.units
+      next.units = []
+    }
     guard !next.replies.isEmpty else { return }
     for reply in next.replies {
       let statuses = reply.statuses

@@ -69,7 +69,7 @@ extension SubscriptionOwner {
 
   private func forgetIdleConsumers(_ time: Duration) {
     let idle = roster.all.filter { consumer in
-      consumer.push == nil && consumer.pullsWaiting == 0
+      consumer.push == nil && consumer.pullsWaiting == 0 && consumer.underWay == 0
         && consumer.lastSeenMonotonic + tuning.idleMax <= time
         && consumer.id.map { core!.inFlight(of: $0) == 0 } ?? true
     }
