@@ -131,4 +131,26 @@ struct OwnerHazardTests {
     #expect(got.map(\.delivery) == [3])
     #expect(try bench.ack("sub", got) == [.ok])
   }
+
+  @Test func `what no frame of the journal can hold is refused, and all else goes on`() throws {
+    let bench = try EngineBench { $0.walFileBytes = 8 << 10 }
+    try bench.stream("s")
+    let subscription = try bench.subscription("sub", "s") { fields in
+      fields.maxInFlight = .set(10_000)
+      fields.maxDeliveries = .set(1)
+    }
+    for _ in 0..<80 { try bench.append((0..<100).map(String.init), to: "s") }
+    var got: [EngineBench.Message] = []
+    while case let some = try bench.pull("sub", max: 1000), !some.isEmpty { got += some }
+    try bench.settle(
+      "sub", Settlement(nak: got.filter { $0.offset % 2 == 1 }.map { .init($0.ackID) }))
+    let result: Result<[SubscriptionStatus.Replay], SubscriptionError> = try bench.call {
+      bench.engine.replay(
+        subscription, ReplayRequest(from: .earliest, to: .tail, only: .failed), on: bench.client,
+        reply: $0)
+    }
+    #expect(throws: SubscriptionError.self) { try result.get() }
+    bench.turns.advance(by: .seconds(2))
+    #expect(try bench.pull("sub", max: 1).map(\.offset) == [0])
+  }
 }

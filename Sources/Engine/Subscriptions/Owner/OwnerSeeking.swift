@@ -55,6 +55,8 @@ extension SubscriptionOwner {
   ) {
     // What was decided before goes into the journal first; behind it, nothing is decided before the seek is durable.
     journal(now, evenIfFull: true)
+    // It may have failed at once.
+    if case .resting(_, let error) = phase { return answer(.failure(error)) }
     isSeeking = true
     let state = core!.state(now: now).sought(to: places)
     appendSnapshot(of: state) { [self] result in

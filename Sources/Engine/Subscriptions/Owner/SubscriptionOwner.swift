@@ -274,7 +274,7 @@ final class SubscriptionOwner: SubscriptionService {
       serve(now)
       bury()
       journal(now)
-      fetch(now)
+      if core != nil { fetch(now) }
     }
     answerExpired()
     keepUp(now)
@@ -291,6 +291,8 @@ final class SubscriptionOwner: SubscriptionService {
     writer.append(JournalFormat.records(of: changes, bytesMax: writer.recordBytesMax)) { place in
       owner.value.committed(at: place, life)
     }
+    // It may have failed at once.
+    guard core != nil else { return }
     if writer.isSnapshotDue, !evenIfFull { appendSnapshot(of: core!.state(now: now)) { _ in } }
   }
 
