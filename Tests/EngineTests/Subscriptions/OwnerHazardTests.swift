@@ -132,6 +132,26 @@ struct OwnerHazardTests {
     #expect(try bench.ack("sub", got) == [.ok])
   }
 
+  @Test func `a stream that lost its end is read from where it ends`() throws {
+    let bench = try EngineBench()
+    try bench.stream("s")
+    try bench.append((0..<5).map(String.init), to: "s")
+    try bench.subscription("sub", "s") { $0.start = .set(.tail) }
+    // The catalog is there, and the logs are empty.
+    let lost = try EngineBench(meta: bench.meta)
+    let waiting = try lost.beginPull("sub")
+    #expect(waiting.value == nil)
+    try lost.append(["a"], to: "s")
+    let first = try #require(waiting.value).get().messages
+    #expect(first.map(\.value) == ["a"])
+    try lost.append(["b"], to: "s")
+    try lost.ack("sub", try lost.pull("sub"))
+    // It is what the journal says from then on.
+    let again = try lost.crashed()
+    #expect(try again.status("sub").backlog.records == 1)
+    #expect(try again.pull("sub").map(\.value) == ["a"])
+  }
+
   @Test func `what no frame of the journal can hold is refused, and all else goes on`() throws {
     let bench = try EngineBench { $0.walFileBytes = 8 << 10 }
     try bench.stream("s")
@@ -152,5 +172,51 @@ struct OwnerHazardTests {
     #expect(throws: SubscriptionError.self) { try result.get() }
     bench.turns.advance(by: .seconds(2))
     #expect(try bench.pull("sub", max: 1).map(\.offset) == [0])
+  }
+
+  @Test func `a state that no journal of this stream leads to is a fault, not a trap`() {
+    let good = DispatchState(places: [Offset(3), Offset(4)])
+    #expect(good.fault(shardCount: 2) == nil)
+    func letter(_ shard: Int, _ serial: UInt64) -> Condemned {
+      Condemned(
+        serial: serial, track: nil, shardIndex: shard, offset: .zero, deliveries: 1, reason: "",
+        at: Timestamp(milliseconds: 0))
+    }
+    let changes: [(inout DispatchState) -> Void] = [
+      { $0.tracks.removeLast() }, { $0.tracks[0].end = Offset(9) }, { $0.tracks[1].shardIndex = 0 },
+      { $0.nextTrack = .max }, { $0.condemned = [letter(2, 0)] }, { $0.condemned = [letter(0, 0)] },
+      { $0.history.failed = [OffsetRanges(), OffsetRanges(), OffsetRanges()] },
+      {
+        $0.tracks.append(
+          TrackState(track: TrackID(2), shardIndex: 7, end: Offset(9), only: nil, floor: .zero))
+        $0.nextTrack = 3
+      },
+    ]
+    for change in changes {
+      var state = good
+      change(&state)
+      #expect(state.fault(shardCount: 2) != nil)
+    }
+  }
+
+  @Test func `a state is cut to logs that end before it`() throws {
+    var state = DispatchState(places: [Offset(10), Offset(4)])
+    state.tracks[1].settled = OffsetRanges(merging: [Offset(5)..<Offset(7), Offset(8)..<Offset(9)])
+    state.tracks.append(
+      TrackState(track: TrackID(2), shardIndex: 0, end: Offset(8), only: nil, floor: Offset(6)))
+    state.units = [
+      UnitState(
+        id: 0,
+        members: [.init(track: TrackID(1), offsets: OffsetRanges(Offset(4)..<Offset(8)))],
+        deliveries: 0, failures: 0, notBefore: Timestamp(milliseconds: 0))
+    ]
+    (state.nextTrack, state.nextUnit) = (3, 1)
+    state.history.failed = [OffsetRanges(Offset(2)..<Offset(9))]
+    #expect(state.cut(to: [Offset(10), Offset(9)]) == nil)
+    let cut = try #require(state.cut(to: [Offset(5), Offset(6)]))
+    #expect(cut.tracks.map(\.floor) == [Offset(5), Offset(4)])
+    #expect(cut.tracks[1].settled == OffsetRanges(Offset(5)..<Offset(6)))
+    #expect(cut.units[0].members[0].offsets == OffsetRanges(Offset(4)..<Offset(6)))
+    #expect(cut.history.failed == [OffsetRanges(Offset(2)..<Offset(5))])
   }
 }

@@ -72,7 +72,7 @@ struct JournalReader {
     case .buried: return .buried(serial: try varint(), at: try place())
     case .dropped:
       return .dropped(
-        try track(), shardIndex: try number(), offset: try offset(), deliveries: try number(),
+        try track(), shardIndex: try shardIndex(), offset: try offset(), deliveries: try number(),
         reason: try text(), at: try time())
     case .missing: return .missing(try track(), try ranges(), below: try offset())
     case .unitFormed: return .unitFormed(try unit())
@@ -110,7 +110,7 @@ struct JournalReader {
 
   private mutating func trackState() throws(JournalFault) -> TrackState {
     let id = try track()
-    let shardIndex = try number()
+    let shardIndex = try shardIndex()
     let parts = try byte()
     guard parts <= 3 else { throw fault("unknown parts of a track") }
     let end = parts & 1 == 0 ? nil : try offset()
@@ -137,7 +137,7 @@ struct JournalReader {
 
   private mutating func condemned() throws(JournalFault) -> Condemned {
     Condemned(
-      serial: try varint(), track: try flag() ? try track() : nil, shardIndex: try number(),
+      serial: try varint(), track: try flag() ? try track() : nil, shardIndex: try shardIndex(),
       offset: try offset(), deliveries: try number(), reason: try text(), at: try time())
   }
 
@@ -163,14 +163,15 @@ struct JournalReader {
     for _ in 0..<letters {
       history.deadLetters.append(
         DispatchHistory.DeadLetter(
-          serial: try flag() ? try varint() : nil, shardIndex: try number(), offset: try offset(),
+          serial: try flag() ? try varint() : nil, shardIndex: try shardIndex(),
+          offset: try offset(),
           deliveries: try number(), reason: try text(), at: try time(), place: try place()))
     }
     history.buriedCount = try number()
     history.droppedCount = try number()
     let gaps = try count()
     for _ in 0..<gaps {
-      let shardIndex = try number()
+      let shardIndex = try shardIndex()
       let start = try offset()
       let end = try self.end(of: start, length: try number())
       history.gaps.append(DispatchHistory.Gap(shardIndex: shardIndex, offsets: start..<end))
@@ -225,6 +226,11 @@ struct JournalReader {
   private mutating func track() throws(JournalFault) -> TrackID {
     guard let value = UInt32(exactly: try varint()) else { throw fault("not a track") }
     return TrackID(value)
+  }
+
+  private mutating func shardIndex() throws(JournalFault) -> Int {
+    guard let value = UInt16(exactly: try varint()) else { throw fault("not a shard of a stream") }
+    return Int(value)
   }
 
   private mutating func offset() throws(JournalFault) -> Offset {

@@ -5,6 +5,8 @@ import Wire
 final class Activation {
   struct Outcome {
     var state: DispatchState
+    /// The journal says otherwise: it knows of records that the stream has lost.
+    var isCut: Bool
     var snapshotBytes: Int
     var bytesSinceSnapshot: Int
   }
@@ -88,17 +90,14 @@ final class Activation {
   private func finish() {
     do throws(JournalDamage) {
       let state = try replay.state()
-      // Replays come behind the tracks of the shards.
-      let shards = state.tracks.prefix { $0.track.rawValue < UInt32(source.shards.count) }
-      guard shards.count == source.shards.count,
-        state.tracks.allSatisfy({ source.shards.indices.contains($0.shardIndex) })
-      else {
-        throw JournalDamage(offset: replay.place, reason: "it is of a stream with other shards")
+      if let fault = state.fault(shardCount: source.shards.count) {
+        throw JournalDamage(offset: replay.place, reason: fault)
       }
+      let cut = state.cut(to: source.shards.map(\.tail))
       reply(
         .success(
           Outcome(
-            state: state, snapshotBytes: replay.snapshotBytes,
+            state: cut ?? state, isCut: cut != nil, snapshotBytes: replay.snapshotBytes,
             bytesSinceSnapshot: replay.bytesSinceSnapshot)))
     } catch {
       fail(error)

@@ -161,7 +161,9 @@ final class SubscriptionOwner: SubscriptionService {
       shelf = ChunkShelf(
         shardCount: stream.shards.count, bytesMax: shelfBytes, budget: engine.shelfBudget)
     }
-    begin(outcome.state)
+    // Before anything that goes on from there.
+    if outcome.isCut { appendSnapshot(of: outcome.state) { _ in } }
+    if case .active = phase { begin(outcome.state) }
   }
 
   /// A new dispatcher; whoever consumes joins it, and what waited for it goes on.
