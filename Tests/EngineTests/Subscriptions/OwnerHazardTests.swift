@@ -152,6 +152,29 @@ struct OwnerHazardTests {
     #expect(try again.pull("sub").map(\.value) == ["a"])
   }
 
+  @Test func `a replay after a restart is of all that was settled, fetched since or not`() throws {
+    let bench = try EngineBench()
+    try bench.stream("s")
+    try bench.subscription("sub", "s") { $0.maxDeliveries = .set(1) }
+    try bench.append((0..<10).map(String.init), to: "s")
+    let got = try bench.pull("sub")
+    try bench.ack("sub", Array(got[1..<9]))
+    try bench.settle("sub", Settlement(nak: [.init(got[9].ackID)]))
+    for only in [ReplayRequest.Only.all, .failed] {
+      let again = try bench.crashed()
+      let subscription = try again.subscription("sub")
+      let result: Result<[SubscriptionStatus.Replay], SubscriptionError> = try again.call {
+        again.engine.replay(
+          subscription, ReplayRequest(from: .earliest, to: .tail, only: only), on: again.client,
+          reply: $0)
+      }
+      #expect(try result.get().map(\.left) == [only == .all ? 10 : 1])
+      var all: [EngineBench.Message] = []
+      while case let some = try again.pull("sub"), !some.isEmpty { all += some }
+      #expect(Set(all.map(\.offset)) == (only == .all ? Set(0..<10) : [0, 9]))
+    }
+  }
+
   @Test func `what no frame of the journal can hold is refused, and all else goes on`() throws {
     let bench = try EngineBench { $0.walFileBytes = 8 << 10 }
     try bench.stream("s")

@@ -104,4 +104,6 @@ struct TrackSummary: Sendable, Equatable {
   var inFlight: Int
   /// The next to be fetched.
   var place: Offset
+  /// From here on nothing was fetched, settled or given up.
+  var unknown: Offset
 }

@@ -24,7 +24,7 @@ extension Dispatcher {
           floor: Offset(track.floor),
           settled: track.doneCount + track.restored.settledCount(from: track.fetched),
           inFlight: track.inFlight,
-          place: Offset(track.place))
+          place: Offset(track.place), unknown: Offset(max(track.place, track.restored.end)))
       },
       inFlight: inFlightTotal, redeliveries: redeliveries, burying: burials.count,
       isWindowFull: seats.contains {

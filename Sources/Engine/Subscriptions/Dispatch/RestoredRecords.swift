@@ -90,6 +90,11 @@ struct RestoredRecords {
     if start < end { settledAhead -= Int(end - start) }
   }
 
+  /// Nothing is settled or condemned from here on.
+  var end: UInt64 {
+    max(settled.ranges.last?.upperBound.rawValue ?? 0, condemned.last.map { $0 + 1 } ?? 0)
+  }
+
   var isEmpty: Bool {
     settled.isEmpty && attempts.isEmpty && condemned.isEmpty && members.isEmpty
   }

@@ -108,8 +108,8 @@ extension SubscriptionOwner {
     let own = core!.summary.tracks
     var begun: [TrackID] = []
     for index in shards.indices {
-      // What was not fetched yet comes anyway.
-      let end = min(to[index], own[index].place)
+      // What nobody has come to yet comes anyway.
+      let end = min(to[index], own[index].unknown)
       let start = max(from[index], shards[index].earliest)
       guard start < end else { continue }
       var failed: OffsetRanges?
