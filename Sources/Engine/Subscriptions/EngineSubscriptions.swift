@@ -20,7 +20,7 @@ extension Engine {
     }
     return PullTicket { [self] in
       guard ticket.decide() else { return }
-      use(subscription) { $0.abandon(ticket) }
+      use(subscription) { $0.abandon() }
     }
   }
 

@@ -95,6 +95,8 @@ struct ConsumerLine {
   private var first = 0
   private(set) var count = 0
   private(set) var pullCount = 0
+  /// Pulls that nobody waits for any more may be among them.
+  var hasAbandoned = false
   /// No pull's time is over before this.
   private(set) var nextExpiry: Duration?
 

@@ -11,6 +11,7 @@ struct ConsumerRoster {
 
   var isEmpty: Bool { all.isEmpty }
   var count: Int { all.count }
+  var hasPullers: Bool { !byName.isEmpty }
 
   /// The one that pulls under this name.
   func puller(named name: String) -> OwnerConsumer? { byName[name] }

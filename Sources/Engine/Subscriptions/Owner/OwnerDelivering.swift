@@ -356,9 +356,16 @@ extension SubscriptionOwner {
   }
 
   /// The client of a pull went away.
-  func abandon(_ ticket: PullState) {
-    for pull in line.remove(where: { $0.ticket === ticket }) { leftLine(pull) }
+  func abandon() {
+    // They often go together, ten thousand at once: one look at the line is for all of a tick.
+    line.hasAbandoned = true
     scheduleTurn()
+  }
+
+  func forgetAbandoned() {
+    guard line.hasAbandoned else { return }
+    line.hasAbandoned = false
+    for pull in line.remove(where: { $0.ticket.isDecided }) { leftLine(pull) }
   }
 
   /// When the next pull's time is over.

@@ -261,6 +261,7 @@ final class SubscriptionOwner: SubscriptionService {
 
   private func turn() {
     isTurnDue = false
+    forgetAbandoned()
     guard case .active = phase else {
       answerExpired()
       if !line.isEmpty { activate() }
@@ -464,7 +465,9 @@ final class SubscriptionOwner: SubscriptionService {
 
   private func dismissAll(_ error: SubscriptionError) {
     dismissPulls(error) { _ in true }
-    for consumer in roster.all where consumer.push != nil {
+    // At once, and the last first: ten thousand are not to be looked for one by one.
+    line = ConsumerLine()
+    for consumer in roster.all.reversed() where consumer.push != nil {
       dismiss(consumer, ConsumerEnd(error))
     }
   }

@@ -48,7 +48,7 @@ extension SubscriptionOwner {
     func consider(_ due: Duration) { upkeep.due = min(upkeep.due ?? due, due) }
     if upkeep.isDirty { consider(time + Self.publishEvery) }
     if let since = fetching.idleSince { consider(since + tuning.followingIdleMax) }
-    if roster.all.contains(where: { $0.push == nil }) { consider(time + tuning.idleMax / 12) }
+    if roster.hasPullers { consider(time + tuning.idleMax / 12) }
     if roster.isEmpty, line.isEmpty {
       let since = upkeep.idleSince ?? time
       upkeep.idleSince = since
