@@ -242,4 +242,22 @@ struct OwnerHazardTests {
     #expect(cut.units[0].members[0].offsets == OffsetRanges(Offset(4)..<Offset(6)))
     #expect(cut.history.failed == [OffsetRanges(Offset(2)..<Offset(5))])
   }
+
+  @Test func `a wait that was reckoned by a wrong clock ends all the same`() throws {
+    let day = Int64(86_400_000)
+    for (years, isReady) in [(Int64(3), false), (-3, true)] {
+      var state = DispatchState(places: [.zero])
+      state.tracks[0].attempts = [
+        TrackState.Attempt(
+          offset: .zero, deliveries: 1, failures: 1,
+          notBefore: Timestamp(milliseconds: years * 365 * day), isAlone: false)
+      ]
+      let now = Instants(monotonic: .zero, wall: Timestamp(milliseconds: 0))
+      var core = Dispatcher(DispatchPolicy(), epoch: 1, state: state, firstLease: 1, now: now)
+      core.arrived(TrackID(0), .zero..<Offset(1), keys: [0], now: now)
+      let consumer = core.join(share: nil)
+      #expect((core.take(consumer, max: 1, asUnit: false, now: now) != nil) == isReady)
+      if !isReady { #expect(try #require(core.nextDue) <= .milliseconds(9 * day)) }
+    }
+  }
 }

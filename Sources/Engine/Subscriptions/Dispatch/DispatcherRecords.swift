@@ -97,12 +97,15 @@ extension Dispatcher {
     return nil
   }
 
+  /// No back-off is longer than a week and a fifth, in milliseconds: more was reckoned by a clock that has been set back.
+  private static let waitMax: Int64 = 9 * 86_400_000
+
   /// On the monotonic clock; 0 if it is over.
   func monotonic(_ notBefore: Timestamp, _ now: Instants) -> Int64 {
-    let left = notBefore.milliseconds - now.wall.milliseconds
-    guard left > 0 else { return 0 }
-    let (nanoseconds, overflow) = left.multipliedReportingOverflow(by: 1_000_000)
-    return overflow ? .max : now.monotonic.nanoseconds.later(by: nanoseconds)
+    let (left, overflow) = notBefore.milliseconds.subtractingReportingOverflow(
+      now.wall.milliseconds)
+    guard !overflow, left > 0 else { return 0 }
+    return now.monotonic.nanoseconds.later(by: min(left, Self.waitMax) * 1_000_000)
   }
 
   /// On the wall's clock, not before it is due; 0 milliseconds if it is.
