@@ -97,7 +97,7 @@ extension Dispatcher {
     return nil
   }
 
-  /// No back-off is longer than a week and a fifth, in milliseconds: more was reckoned by a clock that has been set back.
+  /// In milliseconds. No back-off is longer than a week and a fifth: more was reckoned by a clock set back since.
   private static let waitMax: Int64 = 9 * 86_400_000
 
   /// On the monotonic clock; 0 if it is over.
