@@ -12,6 +12,8 @@ public struct SubscriptionTuning: Sendable {
   public var idleMax = Duration.seconds(60)
   /// Live tails that nobody is hungry for are let go after this.
   public var followingIdleMax = Duration.seconds(5)
+  /// What a subscription keeps at hand of what was fetched; all of a node share a budget beside.
+  public var shelfBytes = 32 << 20
   public init() {}
 
   /// The rest after so many failures in a row.

@@ -48,6 +48,8 @@ struct Dispatcher {
   private(set) var nextLease: UInt64
   private var nextSequence: UInt64 = 0
   private(set) var redeliveries = 0
+  /// Of records that somebody was asked for the first time, how many went at once; whoever looks sets it back.
+  var yield = (offered: 0, taken: 0)
   /// What was done so far, in slots and queue entries looked at: the cost of work, for its test.
   var slotSteps = 0
   var steps: Int { slotSteps + dueTimes.steps }

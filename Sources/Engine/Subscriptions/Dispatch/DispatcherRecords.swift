@@ -23,6 +23,9 @@ extension Dispatcher {
     return (Offset(place), Int(min(UInt64(policy.windowMax) - used, track.end - place)))
   }
 
+  /// All before is settled on the shard's own track.
+  func floor(ofShard shard: Int) -> Offset { Offset(tracks[shard].floor) }
+
   /// These records are in the log; the first is the one at `fetchPlace`.
   /// - Parameter keys: of each its key's hash, 0 for none; only looked at if the order is by key.
   mutating func arrived(

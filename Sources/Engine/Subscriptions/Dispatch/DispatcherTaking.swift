@@ -106,11 +106,14 @@ extension Dispatcher {
   private mutating func takeFresh(_ draft: inout LeaseDraft, _ room: Int, _ now: Instants) {
     while draft.count < room, !draft.isClosed, let seat = freshTurn.first {
       let start = tracks[seat].cursor
+      let count = draft.count
       while draft.count < room, !draft.isClosed, tracks[seat].cursor < tracks[seat].fetched {
         slotSteps &+= 1
         passCursor(in: seat, &draft, now)
       }
       freshTotal -= Int(tracks[seat].cursor - start)
+      yield.offered += Int(tracks[seat].cursor - start)
+      yield.taken += draft.count - count
       _ = freshTurn.removeFirst()
       if tracks[seat].freshCount == 0 {
         tracks[seat].isFreshListed = false

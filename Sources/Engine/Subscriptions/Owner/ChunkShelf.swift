@@ -30,6 +30,7 @@ struct ChunkShelf {
   private var arrivals: [(shard: Int, start: Offset, age: UInt64)] = []
   private var arrivalsDone = 0
   private var puts: UInt64 = 0
+  private var entryCount = 0
   private(set) var byteCount = 0
 
   init(shardCount: Int, bytesMax: Int, budget: ShelfBudget) {
@@ -54,6 +55,7 @@ struct ChunkShelf {
     var last = first
     while last < entries.count, entries[last].chunk.start < chunk.end { last += 1 }
     for entry in entries[first..<last] { count(-entry.chunk.byteCount) }
+    entryCount += 1 - (last - first)
     puts += 1
     rows[shard].entries.replaceSubrange(
       first..<last, with: CollectionOfOne(Entry(chunk: chunk, age: puts)))
@@ -62,7 +64,11 @@ struct ChunkShelf {
     while byteCount > bytesMax || budget.isExceeded && byteCount > chunk.byteCount {
       guard dropOldest(but: puts) else { break }
     }
+    if arrivals.count > 2 * entryCount + 64 { forgetGone() }
   }
+
+  /// Another `bytes` would push out what may still be needed.
+  func isFull(for bytes: Int) -> Bool { byteCount + bytes > bytesMax }
 
   /// Lets everything below `offset` go.
   mutating func drop(_ shard: Int, below offset: Offset) {
@@ -70,12 +76,14 @@ struct ChunkShelf {
     guard gone > 0 else { return }
     for entry in rows[shard].entries[..<gone] { count(-entry.chunk.byteCount) }
     rows[shard].entries.removeFirst(gone)
+    entryCount -= gone
   }
 
   mutating func clear() {
     for index in rows.indices { rows[index].entries = [] }
     arrivals = []
     arrivalsDone = 0
+    entryCount = 0
     count(-byteCount)
   }
 
@@ -93,9 +101,21 @@ struct ChunkShelf {
       guard index < entries.count, entries[index].age == age else { continue }
       count(-entries[index].chunk.byteCount)
       rows[shard].entries.remove(at: index)
+      entryCount -= 1
       return true
     }
     return false
+  }
+
+  /// Arrivals of what is there no more, once they are the most.
+  private mutating func forgetGone() {
+    arrivals.removeFirst(arrivalsDone)
+    arrivalsDone = 0
+    arrivals.removeAll { [rows] arrival in
+      let entries = rows[arrival.shard].entries
+      let index = entries.partitionPoint { $0.chunk.start < arrival.start }
+      return index == entries.count || entries[index].age != arrival.age
+    }
   }
 
   private mutating func count(_ bytes: Int) {

@@ -2,6 +2,51 @@
 // consumers are hungry for.
 import Wire
 
+/// Whether to fetch more than the shelf holds: as long as consumers take a good part of what comes.
+///
+/// In the order of keys most of what comes may wait for keys that are in flight. Fetched all the same it would have
+/// left the shelf by the time that its key is free, and each record be read again for itself. So fetching slows down
+/// then; it does not stop, for a key that is stuck must not stop the others.
+struct Appetite {
+  /// Judged by so many records.
+  private static let offeredMin = 256
+  /// A good part.
+  private static let partMin = 8
+  private static let pause = Duration.milliseconds(50)
+
+  private var offered = 0
+  private var taken = 0
+  private(set) var isGood = true
+  private var isRested = false
+  /// When fetching may go on; nil: it may, or nobody asked.
+  private(set) var resumesAt: Duration?
+
+  /// Of records that consumers were asked for the first time, how many went at once.
+  mutating func learn(offered: Int, taken: Int) {
+    self.offered += offered
+    self.taken += taken
+    guard self.offered >= Self.offeredMin else { return }
+    isGood = self.taken * Self.partMin >= self.offered
+    (self.offered, self.taken) = (0, 0)
+  }
+
+  mutating func tick(_ now: Duration) {
+    guard let due = resumesAt, due <= now else { return }
+    resumesAt = nil
+    isRested = true
+  }
+
+  /// May more be fetched than the shelf holds?
+  mutating func allows(_ now: Duration) -> Bool {
+    if isGood || isRested {
+      isRested = false
+      return true
+    }
+    if resumesAt == nil { resumesAt = now + Self.pause }
+    return false
+  }
+}
+
 /// What is being fetched.
 struct Fetching {
   struct Track {
@@ -23,6 +68,7 @@ struct Fetching {
   var failure: String?
   /// When followings are given up, unless somebody gets hungry before.
   var idleSince: Duration?
+  var appetite = Appetite()
   /// Counts what was given up: answers to earlier questions mean nothing.
   var round: UInt64 = 0
 
@@ -64,7 +110,7 @@ extension SubscriptionOwner {
     let ready = core!.ready
     if ready == 0 { fetching.bytesAhead = 0 }
     guard ready < Self.recordsAheadMax, fetching.bytesAhead < Self.bytesAheadMax else { return }
-    guard fetching.retryAt == nil else { return }
+    guard fetching.retryAt == nil, isWorthwhile(now) else { return }
     let count = stream.shards.count + replayTracks.count
     var looked = 0
     while looked < count, fetching.reads < Self.readsMax {
@@ -78,6 +124,21 @@ extension SubscriptionOwner {
       }
     }
     fetching.turn = (fetching.turn + looked) % count
+  }
+
+  private func isWorthwhile(_ now: Instants) -> Bool {
+    fetching.appetite.learn(offered: core!.yield.offered, taken: core!.yield.taken)
+    core!.yield = (0, 0)
+    guard !fetching.appetite.isGood, shelf!.isFull(for: Self.readBytes) else { return true }
+    for index in stream!.shards.indices { clearShelf(index) }
+    guard shelf!.isFull(for: Self.readBytes) else { return true }
+    return fetching.appetite.allows(now.monotonic)
+  }
+
+  /// What lies below a shard's floor comes to nobody any more, unless a replay passes there.
+  private func clearShelf(_ shard: Int) {
+    guard !replayTracks.contains(where: { $0.shardIndex == shard }) else { return }
+    shelf!.drop(shard, below: core!.floor(ofShard: shard))
   }
 
   private func fetch(_ track: TrackID, _ shard: Shard, end: Offset?) {
@@ -165,6 +226,7 @@ extension SubscriptionOwner {
       keys.removeLast(keys.count - offsets.upperBound.distance(from: place))
     }
     fetching.bytesAhead += chunk.byteCount
+    clearShelf(shard.index)
     shelf!.put(chunk, shard.index)
     core!.arrived(track, offsets, keys: keys, now: now)
   }
@@ -197,7 +259,7 @@ extension SubscriptionOwner {
     else { return }
     switch event {
     case .records(let chunk):
-      guard fetching.bytesAhead <= Self.bytesAheadMax,
+      guard fetching.bytesAhead <= Self.bytesAheadMax, isWorthwhile(now),
         core!.fetchPlace(track)?.place == chunk.start
       else { return cancelFollowing(track) }
       arrived(chunk, track, shard, end: nil)

@@ -156,10 +156,9 @@ final class SubscriptionOwner: SubscriptionService {
     ) { error in
       owner.value.journalFailed(error, journalLife)
     }
-    let shelfBytes = 4 << 20
     if shelf == nil {
       shelf = ChunkShelf(
-        shardCount: stream.shards.count, bytesMax: shelfBytes, budget: engine.shelfBudget)
+        shardCount: stream.shards.count, bytesMax: tuning.shelfBytes, budget: engine.shelfBudget)
     }
     // Before anything that goes on from there.
     if outcome.isCut { appendSnapshot(of: outcome.state) { _ in } }
@@ -274,6 +273,7 @@ final class SubscriptionOwner: SubscriptionService {
         upkeep.isDirty = true
       }
       if let due = fetching.retryAt, due <= now.monotonic { fetching.retryAt = nil }
+      fetching.appetite.tick(now.monotonic)
       serve(now)
       bury()
       journal(now)
@@ -370,6 +370,7 @@ final class SubscriptionOwner: SubscriptionService {
     case .active where !isSeeking:
       consider(core!.nextDue)
       consider(fetching.retryAt)
+      consider(fetching.appetite.resumesAt)
       if !isRefusing { consider(burying.retryAt) }
       consider(lingerDue)
       consider(upkeep.due)
