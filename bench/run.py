@@ -2,6 +2,7 @@
 """Runs benchmarks by name and prints Markdown; every figure of every run goes to bench/results/NAME.json.
 
     bench/run.sh append|http2|batch|latency|streams|fanout|idle|catchup|restart|all
+    bench/run.sh pull|consume-sse|webhooks|subscriptions|inflight
 
 Environment: BENCH_RUNS (5), BENCH_SECONDS (5) a run, BENCH_PORT (21700) the first of ten ports, BENCH_DIR where data
 goes (a temporary directory), MILLRACE another binary to measure, FILL_GB (10) for restart.

@@ -23,7 +23,8 @@ def load(program: str, cores: str = settings.LOAD_CORE, **options) -> dict:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
     result = json.loads(done.stdout)
     retried = "requests" in options
-    for count in ("refused", "incomplete_readers", "out_of_order"):
+    for count in (
+            "refused", "incomplete_readers", "out_of_order", "repeats", "undelivered"):
         if result.get(count) and not (retried and count == "refused"):
             raise RuntimeError(f"{' '.join(command)}: {count} is not 0: {done.stdout}")
     return result
@@ -45,6 +46,15 @@ def jetstream(server: Server, **options) -> dict:
     return load(
         "jetstream-append", port=server.port, pids=server.pids(), seconds=settings.SECONDS,
         **options)
+
+
+def fill(server: Millrace, records: int, record_bytes: int = 1024, keys: int = 0) -> None:
+    """Records of the first stream in batches of 1,000, each with a key by chance out of `keys`."""
+    path = APPEND + ("?key_pointer=/id" if keys else "")
+    load(
+        "append-http1", port=server.port, pids=server.pids(), path=path, connections=4,
+        batch=1000, record_bytes=record_bytes, keys=keys, requests=-(-records // 1000),
+        cores="0,1")
 
 
 def http2(server: Server, port: int, tls: bool, connections: int, body: str) -> dict:

@@ -109,9 +109,10 @@ class Server:
 class Millrace(Server):
     label = "millrace"
 
-    def __init__(self, cores: str = settings.SERVER_CORE, loops: int = 1, tls: bool = False):
+    def __init__(self, cores: str = settings.SERVER_CORE, loops: int = 1, tls: bool = False,
+                 options: tuple[str, ...] = ()):
         super().__init__(settings.PORT, cores)
-        self.loops, self.tls = loops, tls
+        self.loops, self.tls, self.options = loops, tls, options
 
     def command(self) -> list[str]:
         extra = []
@@ -120,7 +121,8 @@ class Millrace(Server):
             extra = ["--tls-cert", certificate, "--tls-key", key]
         return [
             settings.MILLRACE, "serve", "--data", self.directory + "/data",
-            "--listen", f"127.0.0.1:{self.port}", "--loops", str(self.loops), *extra]
+            "--listen", f"127.0.0.1:{self.port}", "--loops", str(self.loops), *extra,
+            *self.options]
 
     def await_ready(self, seconds: float = 60) -> None:
         if self.tls:
@@ -139,23 +141,37 @@ class Millrace(Server):
             self.check_alive(give_up)
             time.sleep(0.002)
 
-    def make_streams(self, count: int, shards: int = 1) -> None:
-        """Streams s00000, s00001, …"""
+    def connection(self) -> http.client.HTTPConnection:
         if self.tls:
             import ssl
             context = ssl._create_unverified_context()
-            connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context)
-        else:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port)
+            return http.client.HTTPSConnection("127.0.0.1", self.port, context=context)
+        return http.client.HTTPConnection("127.0.0.1", self.port)
+
+    def make_streams(self, count: int, shards: int = 1) -> None:
+        """Streams s00000, s00001, …"""
+        connection = self.connection()
         for stream in range(count):
-            connection.request(
-                "PUT", f"/v1/streams/s{stream:05}", json.dumps({"shards": shards}),
-                {"Content-Type": "application/json"})
-            answer = connection.getresponse()
-            body = answer.read()
-            if answer.status not in (200, 201):
-                raise RuntimeError(f"PUT stream: {answer.status} {body!r}")
+            call(connection, "PUT", f"/v1/streams/s{stream:05}", {"shards": shards})
         connection.close()
+
+    def call(self, method: str, path: str, body: dict | None = None) -> dict:
+        connection = self.connection()
+        answer = call(connection, method, path, body)
+        connection.close()
+        return answer
+
+
+def call(connection: http.client.HTTPConnection, method: str, path: str,
+         body: dict | None = None) -> dict:
+    """One request of the API that has to succeed; the answer's JSON."""
+    text = None if body is None else json.dumps(body)
+    connection.request(method, path, text, {"Content-Type": "application/json"} if text else {})
+    answer = connection.getresponse()
+    content = answer.read()
+    if answer.status // 100 != 2:
+        raise RuntimeError(f"{method} {path}: {answer.status} {content!r}")
+    return json.loads(content) if content else {}
 
 
 class Nginx(Server):
@@ -189,6 +205,26 @@ class Nchan(Nginx):
         self.port = settings.PORT + 4
 
 
+class Endpoint(Nginx):
+    """Where webhooks go to, on the load's core."""
+
+    label = "nginx as an endpoint"
+    template = "webhook.conf"
+
+    def __init__(self):
+        super().__init__()
+        self.port, self.cores = settings.PORT + 7, settings.LOAD_CORE
+
+    def requests(self) -> int:
+        """How many it has answered, those that ask for it not counted."""
+        self.asked = getattr(self, "asked", 0) + 1
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        connection.request("GET", "/status")
+        counts = connection.getresponse().read().decode().split("\n")[2].split()
+        connection.close()
+        return int(counts[2]) - self.asked
+
+
 class Nats(Server):
     def __init__(self, sync: str, cores: str = settings.SERVER_CORE):
         super().__init__(settings.PORT + 5, cores)
@@ -200,6 +236,37 @@ class Nats(Server):
 
     def environment(self) -> dict[str, str]:
         return {"GOMAXPROCS": str(len(self.cores.split(",")))}
+
+    def call(self, subject: str, body: dict | None = None) -> dict:
+        """One request of the JetStream API that has to succeed; the answer's JSON."""
+        return self.calls([(subject, body)])[0]
+
+    def calls(self, requests: list[tuple[str, dict | None]]) -> list[dict]:
+        """One after the other over one connection."""
+        answers = []
+        with socket.create_connection(("127.0.0.1", self.port), 30) as connection:
+            lines = connection.makefile("rb")
+            connection.sendall(b'CONNECT {"verbose":false}\r\nSUB _I 1\r\n')
+            for subject, body in requests:
+                text = json.dumps(body).encode() if body is not None else b""
+                connection.sendall(
+                    f"PUB $JS.API.{subject} _I {len(text)}\r\n".encode() + text + b"\r\n")
+                line = lines.readline()
+                while not line.startswith(b"MSG"):
+                    if line.startswith(b"PING"):
+                        connection.sendall(b"PONG\r\n")
+                    line = lines.readline()
+                answer = json.loads(lines.read(int(line.split()[-1]) + 2))
+                if "error" in answer:
+                    raise RuntimeError(f"{subject}: {answer}")
+                answers.append(answer)
+        return answers
+
+    def restart(self, sync: str) -> None:
+        """The same directory under another setting."""
+        self.signal(signal.SIGTERM)
+        self.sync = sync
+        self.start()
 
 
 class Redis(Server):

@@ -6,30 +6,15 @@ import shutil
 import signal
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
 
-from harness import loads, settings
+from harness import loads, settings, subscriptions
+from harness.interleave import Contender, interleave
 from harness.report import Report, median, micros, number
 from harness.servers import Millrace, Nats, Nchan, Nginx, Redis, Server
-
-Contender = tuple[str, Callable[[], Server], Callable[[Server], dict]]
-
-
-def interleave(report: Report, contenders: list[Contender]) -> None:
-    """Each run measures every contender once, each on a fresh server; then the next run."""
-    results: dict[str, list[dict]] = {label: [] for label, _, _ in contenders}
-    for run in range(settings.RUNS):
-        for label, make, measure in contenders:
-            print(f"run {run + 1}/{settings.RUNS}: {label}", file=sys.stderr, flush=True)
-            with make() as server:
-                results[label].append(measure(server))
-    for label, runs in results.items():
-        report.keep(label, runs)
-
 
 def with_streams(count: int, measure: Callable[[Server], dict], shards: int = 1):
     def measured(server: Server) -> dict:
@@ -380,4 +365,4 @@ def tails(server: Server) -> list[int]:
 ALL = {
     "append": append, "http2": http2, "batch": batch, "latency": latency, "streams": streams,
     "fanout": fanout, "idle": idle, "catchup": catchup, "restart": restart,
-}
+} | subscriptions.ALL

@@ -11,11 +11,13 @@ protocol AnswerFraming {
   static func answer(in bytes: UnsafeRawBufferPointer) -> Answer
 }
 
-/// A request with the place of the five digits that choose its stream.
+/// A request with the place of the five digits that choose its stream, and of the eight digits of each record's key.
 struct RequestTemplate {
   let bytes: [UInt8]
-  /// Nil if every request is the same.
+  /// Nil if every request goes to the same stream.
   let digitsAt: Int?
+  /// Empty if every record is the same.
+  var keysAt: [Int] = []
 }
 
 struct ClosedLoop<Framing: AnswerFraming> {
@@ -34,6 +36,8 @@ struct ClosedLoop<Framing: AnswerFraming> {
   private let template: RequestTemplate
   private let streams: Int
   private let requestsMax: Int
+  private let keys: Int
+  private var random: UInt64 = 0x9E37_79B9_7F4A_7C15
   private let poller = Poller()
   private var connections: [Connection] = []
   private var nextStream = 0
@@ -46,10 +50,11 @@ struct ClosedLoop<Framing: AnswerFraming> {
   private var latency = Histogram()
   private var time: UInt64 = 0
 
-  /// Reads `port`, `connections`, `streams` and `requests` (0: until the time is over).
+  /// Reads `port`, `connections`, `streams`, `keys` and `requests` (0: until the time is over).
   init(_ options: Options, template: RequestTemplate) {
     port = options.integer("port")
     streams = options.integer("streams", 1)
+    keys = options.integer("keys", 0)
     let limit = options.integer("requests", 0)
     requestsMax = limit == 0 ? .max : limit
     self.template = template
@@ -112,9 +117,24 @@ struct ClosedLoop<Framing: AnswerFraming> {
         rest /= 10
       }
     }
+    if keys > 0 { drawKeys(connections[index].request) }
     connections[index].sent = 0
     connections[index].startedAt = time
     send(index)
+  }
+
+  /// Gives each record one of the keys by chance, the same in every run.
+  private mutating func drawKeys(_ request: UnsafeMutablePointer<UInt8>) {
+    for place in template.keysAt {
+      random ^= random << 13
+      random ^= random >> 7
+      random ^= random << 17
+      var rest = Int(random >> 1) % keys
+      for digit in stride(from: 7, through: 0, by: -1) {
+        request[place + digit] = UInt8(48 + rest % 10)
+        rest /= 10
+      }
+    }
   }
 
   private mutating func send(_ index: Int) {

@@ -195,10 +195,6 @@ struct Publisher {
     received -= position
   }
 
-  private func padded(_ value: Int, _ width: Int) -> String {
-    let digits = String(value)
-    return String(repeating: "0", count: width - digits.utf8.count) + digits
-  }
 }
 
 enum Fanout {

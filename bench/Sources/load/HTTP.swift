@@ -55,15 +55,18 @@ enum HTTP1: AnswerFraming {
   }
 }
 
-/// Appends over HTTP/1.1, one record of JSON or a batch of NDJSON a request.
+/// Appends over HTTP/1.1, one record of JSON or a batch of NDJSON a request; with `keys` each record's "id" is one of
+/// so many.
 enum AppendHTTP1 {
   static func run(_ options: Options) -> Report {
     let batch = options.integer("batch", 1)
     let record = Payload.record(bytes: options.integer("record-bytes", 1024))
     let body = batch == 1 ? record : (0..<batch).flatMap { _ in record + [10] }
-    let template = HTTP1.request(
+    var template = HTTP1.request(
       "POST", path: options.text("path"),
       contentType: batch == 1 ? "application/json" : "application/x-ndjson", body: body)
+    let firstKeyAt = template.bytes.count - body.count + Payload.keyDigitsAt
+    template.keysAt = (0..<batch).map { firstKeyAt + $0 * (record.count + 1) }
     var loop = ClosedLoop<HTTP1>(options, template: template)
     return loop.run(options, recordsPerRequest: batch)
   }

@@ -2,108 +2,6 @@
 import CLinux
 import Glibc
 
-/// The NATS text protocol on one socket: lines out, MSG payloads in.
-final class NATSConnection {
-  private let descriptor: CInt
-  private let input: UnsafeMutableRawPointer
-  private let inputBytes = 4 << 20
-  private var start = 0
-  private var end = 0
-  var output: [UInt8] = []
-  private var outputSent = 0
-
-  init(port: Int) {
-    descriptor = connectLoopback(port: port)
-    input = .allocate(byteCount: inputBytes, alignment: 16)
-    output.reserveCapacity(4 << 20)
-    write(
-      "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true}\r\n")
-  }
-
-  func write(_ text: String) { output.append(contentsOf: text.utf8) }
-
-  var hasUnsent: Bool { outputSent < output.count }
-
-  /// Sends what the socket takes.
-  func flush() {
-    output.withUnsafeBytes { bytes in
-      while outputSent < bytes.count {
-        let count = send(
-          descriptor, bytes.baseAddress! + outputSent, bytes.count - outputSent,
-          CInt(MSG_NOSIGNAL))
-        if count > 0 {
-          outputSent += count
-        } else if errno == EAGAIN {
-          return
-        } else {
-          fail("send: errno \(errno)")
-        }
-      }
-    }
-    if outputSent == output.count {
-      output.removeAll(keepingCapacity: true)
-      outputSent = 0
-    }
-  }
-
-  /// Waits for something to read, or room to write if anything is unsent, then reads.
-  func fill(milliseconds: CInt) {
-    guard waitReady(descriptor, writing: hasUnsent, milliseconds: milliseconds) else { return }
-    receive()
-  }
-
-  /// What `poll` is to wait for.
-  var interest: pollfd {
-    pollfd(fd: descriptor, events: Int16(POLLIN | (hasUnsent ? POLLOUT : 0)), revents: 0)
-  }
-
-  /// Reads what is there.
-  func receive() {
-    if start > 0 {
-      memmove(input, input + start, end - start)
-      end -= start
-      start = 0
-    }
-    let count = recv(descriptor, input + end, inputBytes - end, 0)
-    if count > 0 {
-      end += count
-    } else if count == 0 {
-      fail("the server closed the connection")
-    } else if errno != EAGAIN {
-      fail("recv: errno \(errno)")
-    }
-  }
-
-  /// The next message's subject and payload, valid until the next `fill`; answers pings on the way.
-  func nextMessage() -> (subject: UnsafeRawBufferPointer, payload: UnsafeRawBufferPointer)? {
-    while start < end {
-      let bytes = UnsafeRawBufferPointer(start: input + start, count: end - start)
-      guard let line = memchr(bytes.baseAddress!, 10, bytes.count) else { return nil }
-      let lineBytes = UnsafeRawPointer(line) - bytes.baseAddress! + 1
-      switch bytes[0] {
-      case UInt8(ascii: "M"):
-        let fields = bytes[4..<(lineBytes - 2)].split(separator: 32)
-        var length = 0
-        for byte in fields.last! { length = length * 10 + Int(byte &- 48) }
-        guard bytes.count >= lineBytes + length + 2 else { return nil }
-        start += lineBytes + length + 2
-        return (
-          UnsafeRawBufferPointer(rebasing: fields[0]),
-          UnsafeRawBufferPointer(rebasing: bytes[lineBytes..<(lineBytes + length)])
-        )
-      case UInt8(ascii: "P") where bytes[1] == UInt8(ascii: "I"):
-        write("PONG\r\n")
-      case UInt8(ascii: "-"):
-        fail(String(decoding: bytes[..<lineBytes], as: UTF8.self))
-      default:
-        break
-      }
-      start += lineBytes
-    }
-    return nil
-  }
-}
-
 /// One connection's share of the window: a slot, named by the reply subject, for each message on its way.
 private struct AckedPublisher {
   let connection: NATSConnection
@@ -125,8 +23,10 @@ private struct AckedPublisher {
     connection.write("SUB _I\(streams[0]).* 1\r\n")
   }
 
-  mutating func publish(at time: UInt64) {
-    while let slot = free.popLast() {
+  /// Publishes what the window has room for, at most `unpublished`.
+  mutating func publish(at time: UInt64, unpublished: inout Int) {
+    while unpublished > 0, let slot = free.popLast() {
+      unpublished -= 1
       connection.output.append(contentsOf: subjects[nextSubject])
       connection.output.append(contentsOf: replies[slot])
       connection.output.append(contentsOf: payload)
@@ -159,6 +59,8 @@ enum JetStreamAppend {
     let connections = min(options.integer("connections", 1), streams)
     let messages = options.integer("window", 64) / connections
     let port = options.integer("port")
+    // 0: until the time is over.
+    let messagesMax = options.integer("messages", 0)
     let record = Payload.record(bytes: options.integer("record-bytes", 1024))
     makeStreams(streams, on: NATSConnection(port: port))
     var publishers = (0..<connections).map { index in
@@ -169,14 +71,16 @@ enum JetStreamAppend {
 
     var latency = Histogram()
     var acknowledged = 0
+    var left = messagesMax == 0 ? Int.max : messagesMax
     var window = Window(options)
     var time = now()
-    while time < window.endsAt {
+    if messagesMax > 0 { _ = window.opens(at: .max) }
+    while messagesMax > 0 ? acknowledged < messagesMax : time < window.endsAt {
       if window.opens(at: time) {
         latency = Histogram()
         acknowledged = 0
       }
-      for index in publishers.indices { publishers[index].publish(at: time) }
+      for index in publishers.indices { publishers[index].publish(at: time, unpublished: &left) }
       var interests = publishers.map(\.connection.interest)
       poll(&interests, nfds_t(interests.count), 1000)
       time = now()

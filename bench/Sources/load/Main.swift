@@ -8,9 +8,13 @@ enum Main {
       "append-http1": AppendHTTP1.run,
       "append-redis": AppendRedis.run,
       "catch-up": CatchUp.run,
+      "consume-sse": ConsumeSSE.run,
       "fsync-latency": SyncLatency.run,
       "jetstream-append": JetStreamAppend.run,
+      "jetstream-pull": JetStreamPull.run,
+      "pull-http1": PullHTTP1.run,
       "sse-fanout": Fanout.run,
+      "webhook-latency": WebhookLatency.run,
     ]
     guard arguments.count > 1, let program = programs[arguments[1]] else {
       fail("usage: load \(programs.keys.sorted().joined(separator: "|")) --option value …")

@@ -1,6 +1,9 @@
 // The records that are sent: JSON of an exact size with the mixture of members that business events have.
 
 enum Payload {
+  /// The place of the eight digits of a record's "id".
+  static let keyDigitsAt = 11
+
   /// One JSON object of exactly `bytes` bytes: short strings, numbers, a nested object, an array, a sentence.
   static func record(bytes: Int) -> [UInt8] {
     var text = "{\"id\":\"ord-00000000\",\"type\":\"order.updated\",\"version\":3,\"paid\":true"
@@ -22,4 +25,10 @@ enum Payload {
     for index in 0..<fill { record.append(sentence[index % sentence.count]) }
     return record + Array("\"}".utf8)
   }
+}
+
+/// `value` in decimal with leading zeros.
+func padded(_ value: Int, _ width: Int) -> String {
+  let digits = String(value)
+  return String(repeating: "0", count: width - digits.utf8.count) + digits
 }

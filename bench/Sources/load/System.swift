@@ -14,20 +14,43 @@ func now() -> UInt64 {
 func connectLoopback(port: Int) -> CInt {
   let descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
   guard descriptor >= 0 else { fail("socket: errno \(errno)") }
+  let result = withLoopback(port: port) { connect(descriptor, $0, $1) }
+  guard result == 0 else { fail("connect to port \(port): errno \(errno)") }
+  makeQuick(descriptor)
+  return descriptor
+}
+
+/// Without Nagle's delay, and non-blocking.
+func makeQuick(_ descriptor: CInt) {
+  var one: CInt = 1
+  setsockopt(
+    descriptor, CInt(IPPROTO_TCP), TCP_NODELAY, &one, socklen_t(MemoryLayout<CInt>.size))
+  guard fcntl(descriptor, F_SETFL, O_NONBLOCK) == 0 else { fail("fcntl: errno \(errno)") }
+}
+
+/// A non-blocking TCP socket that listens on 127.0.0.1.
+func listenLoopback(port: Int) -> CInt {
+  let descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
+  guard descriptor >= 0 else { fail("socket: errno \(errno)") }
+  var one: CInt = 1
+  setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<CInt>.size))
+  let result = withLoopback(port: port) { bind(descriptor, $0, $1) }
+  guard result == 0, listen(descriptor, 1024) == 0 else { fail("port \(port): errno \(errno)") }
+  guard fcntl(descriptor, F_SETFL, O_NONBLOCK) == 0 else { fail("fcntl: errno \(errno)") }
+  return descriptor
+}
+
+private func withLoopback(
+  port: Int, _ body: (UnsafePointer<sockaddr>, socklen_t) -> CInt
+) -> CInt {
   var address = sockaddr_in()
   address.sin_family = sa_family_t(AF_INET)
   address.sin_port = UInt16(port).bigEndian
   address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
   let size = socklen_t(MemoryLayout<sockaddr_in>.size)
-  let result = withUnsafePointer(to: &address) {
-    $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, size) }
+  return withUnsafePointer(to: &address) {
+    $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, size) }
   }
-  guard result == 0 else { fail("connect to port \(port): errno \(errno)") }
-  var one: CInt = 1
-  setsockopt(
-    descriptor, CInt(IPPROTO_TCP), TCP_NODELAY, &one, socklen_t(MemoryLayout<CInt>.size))
-  guard fcntl(descriptor, F_SETFL, O_NONBLOCK) == 0 else { fail("fcntl: errno \(errno)") }
-  return descriptor
 }
 
 /// Waits until `descriptor` can be read, or written if asked; false after `milliseconds` (-1: never).
