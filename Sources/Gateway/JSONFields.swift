@@ -186,6 +186,12 @@ extension Request {
     }
   }
 
+  /// For actions that take none: a body may only be an empty object.
+  /// - Throws: `unknown_field` for a member.
+  func refuseFields() throws(Problem) {
+    if let body = try jsonBody() { _ = try JSONFields(body, known: []) }
+  }
+
   /// The bytes of a body that says it is JSON; nil if it is empty.
   /// - Throws: `unsupported_media_type` unless it says so.
   func jsonBytes(types: [String] = ["application/json"]) throws(Problem) -> ByteBuffer? {

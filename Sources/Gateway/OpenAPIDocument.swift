@@ -1972,7 +1972,7 @@ enum OpenAPIDocument {
             content_type:
               description: Of the opaque bytes; `application/octet-stream` unless told.
               type: string
-              minLength: 1
+              pattern: "^[ -~]+$"
           oneOf:
             - required: [value]
               not: { anyOf: [ { required: [value_base64] }, { required: [content_type] } ] }
@@ -2469,7 +2469,7 @@ enum OpenAPIDocument {
       bad_cloudevent: { status: 400, title: "The body is not a valid CloudEvent", retryable: false }
       bad_cursor: { status: 400, title: "The cursor is damaged or belongs elsewhere", retryable: false }
       bad_page_token: { status: 400, title: "The page token is damaged", retryable: false }
-      empty_body: { status: 400, title: "The body holds no record", retryable: false }
+      empty_body: { status: 400, title: "The body holds nothing", retryable: false }
       key_not_found: { status: 400, title: "A record has no key at key_pointer", retryable: false }
       too_many_shards: { status: 400, title: "The stream has too many shards to read at once", retryable: false }
       foreign_origin: { status: 403, title: "Web pages of this origin may not call this server", retryable: false }

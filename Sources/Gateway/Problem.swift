@@ -114,7 +114,7 @@ extension ProblemCode {
     case .badCloudEvent: Row(400, "The body is not a valid CloudEvent")
     case .badCursor: Row(400, "The cursor is damaged or belongs elsewhere")
     case .badPageToken: Row(400, "The page token is damaged")
-    case .emptyBody: Row(400, "The body holds no record")
+    case .emptyBody: Row(400, "The body holds nothing")
     case .keyNotFound: Row(400, "A record has no key at key_pointer")
     case .tooManyShards: Row(400, "The stream has too many shards to read at once")
     case .foreignOrigin: Row(403, "Web pages of this origin may not call this server")

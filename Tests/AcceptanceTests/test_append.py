@@ -68,6 +68,14 @@ def test_an_envelope_carries_keys_headers_and_bytes(server, stream):
     assert third["value"] is None
 
 
+@pytest.mark.parametrize("kind", ["", "text/plain\r\nX-Forged: 1", "text/pl\u00e4in"])
+def test_a_type_that_could_be_no_header_is_refused(server, stream, kind):
+    body = {"records": [{"value_base64": "AAE=", "content_type": kind}]}
+    answer = server.append(
+        stream, json.dumps(body), {"Content-Type": "application/vnd.millrace.records+json"}, raw=True)
+    problem(answer, 400, "bad_value")
+
+
 def test_any_other_type_is_opaque_bytes(server, stream):
     blob = bytes(range(256))
     assert server.append(stream, blob, {"Content-Type": "image/png"}, raw=True).status == 200

@@ -121,7 +121,8 @@ struct EnvelopeReader {
     }
     var type = Array(AppendBody.unknownType.utf8)
     if let contentType { type = try Self.string(contentType, index, "content_type") }
-    guard !type.isEmpty else {
+    // It goes out again as a header's value.
+    guard !type.isEmpty, type.allSatisfy({ (0x20...0x7e).contains($0) }) else {
       throw JSONFields.badValue(pointer + "/content_type", "it is a media type.")
     }
     parts.setContentType(type)

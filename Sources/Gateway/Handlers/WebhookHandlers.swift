@@ -46,6 +46,8 @@ enum WebhookHandlers {
   static func test(_ request: Request) throws(Problem) {
     _ = try request.query([])
     let subscription = try webhook(request)
+    try request.refuseFields()
+    guard request.engine.source(of: subscription) != nil else { throw gone(subscription) }
     let confined = request.confined
     request.loop.gateway.withRunner(of: subscription) { runner in
       guard let runner, let message = runner.testMessage() else {
@@ -59,6 +61,7 @@ enum WebhookHandlers {
   static func resend(_ request: Request) throws(Problem) {
     _ = try request.query([])
     let subscription = try webhook(request)
+    try request.refuseFields()
     guard let stream = request.engine.source(of: subscription) else { throw gone(subscription) }
     let id = request.secondText
     let serial = AttemptText.serial(id, epoch: request.engine.epoch.rawValue)

@@ -16,7 +16,7 @@ enum ConsumptionLists {
 
   /// `GET /v1/subscriptions/{subscription}/in_flight`.
   static func inFlight(_ request: Request) throws(Problem) {
-    let (subscription, page) = try parts(request)
+    let (subscription, page) = try parts(request, placeParts: 2)
     let salt = subscription.incarnation
     let reply = replier(request, page) { (item: MessageInFlight, buffer: inout ByteBuffer) in
       SubscriptionStatusText.write(item, salt: salt, into: &buffer)
@@ -35,8 +35,17 @@ enum ConsumptionLists {
       of: subscription, after: page.after, limit: page.size, on: request.executor, reply: reply)
   }
 
-  private static func parts(_ request: Request) throws(Problem) -> (Subscription, Page) {
+  /// - Parameter placeParts: numbers, with a colon between, that a page token of the list is made of.
+  private static func parts(
+    _ request: Request, placeParts: Int = 1
+  ) throws(Problem) -> (Subscription, Page) {
     let page = try Page(try request.query(["page_size", "page_token"]))
+    if let after = page.after {
+      let numbers = after.split(separator: ":", omittingEmptySubsequences: false)
+      guard numbers.count == placeParts, numbers.allSatisfy({ UInt64(decimal: $0) != nil }) else {
+        throw Page.damaged
+      }
+    }
     return (try request.subscription(), page)
   }
 

@@ -15,6 +15,7 @@ enum StateHandlers {
   ) throws(Problem) {
     _ = try request.query([])
     let subscription = try request.subscription()
+    try request.refuseFields()
     let confined = request.confined
     request.engine.setState(of: subscription, to: state, on: request.executor) {
       switch $0 {
