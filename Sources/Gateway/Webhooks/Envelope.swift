@@ -45,9 +45,7 @@ struct Envelope: Sendable {
 
   /// The message of these records; never none.
   func message(_ pieces: [Delivery.Piece]) -> WebhookMessage {
-    let records = pieces.map {
-      AttemptRecords(shard: $0.shardIndex, offsets: $0.picks.map(\.offset))
-    }
+    let records = Self.runs(of: pieces)
     let digest = digest(of: records)
     let id =
       Self.prefix
@@ -112,14 +110,39 @@ struct Envelope: Sendable {
 
   private static let testType = "millrace.test"
 
-  /// SHA-256 over what names the records for ever.
+  /// The records in order of delivery, what one shard gave in a row together.
+  private static func runs(of pieces: [Delivery.Piece]) -> [AttemptRecords] {
+    var runs: [AttemptRecords] = []
+    for piece in pieces {
+      let offsets = piece.picks.map(\.offset)
+      if let last = runs.last, last.shard == piece.shardIndex, last.offsets.last! < offsets[0] {
+        runs[runs.count - 1].offsets += offsets
+      } else {
+        runs.append(AttemptRecords(shard: piece.shardIndex, offsets: offsets))
+      }
+    }
+    return runs
+  }
+
+  /// SHA-256 over what names the records for ever, by shard and offset: after a restart the same records may come in
+  /// another order, and in other chunks.
   private func digest(of records: [AttemptRecords]) -> [UInt8] {
+    var offsets: [(shard: Int, offsets: [Offset])] = []
+    for run in records.count == 1 ? records : records.sorted(by: { $0.shard < $1.shard }) {
+      if offsets.last?.shard == run.shard {
+        offsets[offsets.count - 1].offsets += run.offsets
+      } else {
+        offsets.append((run.shard, run.offsets))
+      }
+    }
     var text = ByteBuffer()
     text.writeInteger(incarnation)
-    for run in records {
-      text.writeInteger(shards[run.shard].rawValue)
-      text.writeInteger(UInt32(run.offsets.count))
-      for offset in run.offsets { text.writeInteger(offset.rawValue) }
+    for (shard, offsets) in offsets {
+      text.writeInteger(shards[shard].rawValue)
+      text.writeInteger(UInt32(offsets.count))
+      for offset in records.count == 1 ? offsets : offsets.sorted() {
+        text.writeInteger(offset.rawValue)
+      }
     }
     return text.withUnsafeReadableBytes { Digest.sha256($0) }
   }

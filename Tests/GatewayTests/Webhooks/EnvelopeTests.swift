@@ -190,8 +190,7 @@ private struct Written {
     #expect(message.delivery == 3)
     #expect(
       message.records == [
-        AttemptRecords(shard: 1, offsets: [Offset(1045), Offset(1048)]),
-        AttemptRecords(shard: 1, offsets: [Offset(1049)]),
+        AttemptRecords(shard: 1, offsets: [Offset(1045), Offset(1048), Offset(1049)])
       ])
   }
 
@@ -211,6 +210,30 @@ private struct Written {
       first, id([1044]), id([1045]), id([1044, 1046]), id([1044, 1045], incarnation: 78),
     ]
     #expect(Set(others).count == 5)
+  }
+
+  @Test func `an id is the same however the records were read`() {
+    func piece(_ shard: Int, _ picks: [UInt64], in range: Range<UInt64>) -> Delivery.Piece {
+      Delivery.Piece(
+        track: UInt32(shard), shardIndex: shard,
+        chunk: chunk(range.map { Written(value: "\($0)") }, from: range.lowerBound),
+        picks: picks.map { Delivery.Pick(offset: Offset($0), delivery: 1) })
+    }
+    let live = envelope(.batch).message([
+      piece(1, [10], in: 10..<11), piece(0, [3], in: 3..<4), piece(1, [11, 13], in: 11..<14),
+    ])
+    let fromLog = envelope(.batch).message([
+      piece(0, [3], in: 0..<9), piece(1, [10, 11, 13], in: 5..<20),
+    ])
+    #expect(live.id == fromLog.id)
+    #expect(live.identity == fromLog.identity)
+    #expect(text(live) != text(fromLog), "the body is in order of delivery")
+    let runs = [
+      AttemptRecords(shard: 0, offsets: [Offset(3)]),
+      AttemptRecords(shard: 1, offsets: [Offset(10), Offset(11), Offset(13)]),
+    ]
+    #expect(fromLog.records == runs)
+    #expect(live.records.map(\.shard) == [1, 0, 1], "in order of delivery, for who sends it again")
   }
 
   @Test func `an id does not change with the version of the server`() {
