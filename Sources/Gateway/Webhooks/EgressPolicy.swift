@@ -19,6 +19,13 @@ public struct EgressPolicy: Sendable, Equatable {
     return nil
   }
 
+  static let wayOut = "the server's operator opens ranges by --webhook-allow"
+
+  /// What people are told of a refusal, and what they can do.
+  static func words(for address: IPAddress, _ kind: String) -> String {
+    "\(address) is \(kind), not public, and not allowed here; \(wayOut)"
+  }
+
   private static func embeddedIPv4(of address: IPAddress) -> IPAddress? {
     guard address.isIPv6 else { return nil }
     if mapped.contains(address) || translated.contains(address) { return address.lowIPv4 }

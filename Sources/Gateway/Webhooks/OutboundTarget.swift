@@ -68,7 +68,7 @@ extension EgressPolicy {
     let target = try OutboundTarget(url: url)
     if let address = IPAddress(target.host) {
       guard let kind = refusal(of: address) else { return }
-      throw OutboundURLFault(reason: "\(address) is \(kind), not public, and not allowed here")
+      throw OutboundURLFault(reason: EgressPolicy.words(for: address, kind))
     }
     // libcurl answers for these without asking anyone (RFC 6761 §6.3).
     var name = target.host.lowercased()
@@ -76,7 +76,8 @@ extension EgressPolicy {
     guard name == "localhost" || name.hasSuffix(".localhost") else { return }
     let loopback = [IPAddress(ipv4: 0x7F00_0001), IPAddress(high: 0, low: 1)]
     guard loopback.allSatisfy({ refusal(of: $0) != nil }) else { return }
-    throw OutboundURLFault(reason: "\(target.host) is this machine, and not allowed here")
+    throw OutboundURLFault(
+      reason: "\(target.host) is this machine, and not allowed here; \(Self.wayOut)")
   }
 }
 

@@ -26,7 +26,7 @@ extension OutboundFailure {
     switch result {
     case _ where refused != nil:
       reason = .refusedAddress(refused!.address, range: refused!.kind)
-      text = "\(refused!.address) is \(refused!.kind), not public, and not allowed here"
+      text = EgressPolicy.words(for: refused!.address, refused!.kind)
     case CURLE_COULDNT_RESOLVE_HOST:
       reason = .resolve
       text = "no address is known for \(target.host)"

@@ -51,8 +51,11 @@ import Testing
     "http://169.254.169.254/latest/meta-data/", "http://[64:ff9b::7f00:1]/",
     "http://[2002:7f00:1::]/", "https://192.168.1.1/", "http://127.0.0.%31/",
   ])
-  func `a literal that is not public is refused at once`(url: String) {
-    #expect(throws: OutboundURLFault.self) { try EgressPolicy().check(url: url) }
+  func `a literal that is not public is refused at once, with the way out`(url: String) throws {
+    let fault = try #require(
+      throws: OutboundURLFault.self
+    ) { try EgressPolicy().check(url: url) }
+    #expect(fault.reason.contains("--webhook-allow"))
   }
 
   @Test(arguments: ["https://svc.example/hook", "http://8.8.8.8/", "http://[2606:4700::1111]/"])
