@@ -909,8 +909,9 @@ enum OpenAPIDocument {
           description: |
             `event: open` first; then an `event: message` for each message, with the data that `:pull`
             gives, as there is room in this connection's share; `: hb` after 15 s of silence. Messages are
-            settled by `:ack`. What is not settled when the connection closes goes to others at once. A
-            client that reads slowly is given no more until it has read on.
+            settled by `:ack`. What is not settled when the connection closes is given back at once, as by
+            `nak`: others get it after the subscription's `backoff`, at once if that is `[]`. A client that
+            reads slowly is given no more until it has read on.
 
             Events have no ids: where the subscription stands is kept here. `event: problem` tells of a
             trouble that passes, with `retry:`; `event: end`, that the subscription or its stream was
@@ -1753,7 +1754,8 @@ enum OpenAPIDocument {
             headers:
               description: |
                 Sent along. Names are told apart, and shown, in lower case. What belongs to the connection,
-                to the body or to the signature cannot be set.
+                to the body, to the signature or to the record (`ce-*`, `millrace-*`, `record-header-*`)
+                cannot be set.
               type: object
               maxProperties: 32
               propertyNames: { $ref: "#/components/schemas/HeaderName" }

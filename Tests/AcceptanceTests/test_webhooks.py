@@ -52,6 +52,13 @@ def test_custom_headers_go_along(hook):
     assert one.receiver.wait_accepted(1)[0].headers["x-env"] == "prod"
 
 
+def test_headers_of_the_servers_own_are_not_for_others(hook):
+    one = hook()
+    for name in "webhook-id", "Ce-Id", "millrace-shard", "Record-Header-trace", "content-type":
+        fields = {"delivery": {"headers": {name: "x"}}}
+        problem(one.server.request("PATCH", one.path, fields), 400, "bad_value")
+
+
 def test_events_go_out_as_they_came(hook):
     structured = {
         "specversion": "1.0", "id": "A-1", "source": "/mine", "type": "t.x", "subject": "s",
@@ -259,6 +266,14 @@ def test_a_test_says_what_came_back(hook):
     one.receiver.stop()
     seen = one.post(":test")
     assert seen["status"] == "failed" and "http_status" not in seen and seen["error"]
+
+
+def test_no_test_goes_out_for_a_stream_that_is_gone(hook):
+    one = hook()
+    one.post(":test")
+    assert one.server.request("DELETE", f"/v1/streams/{one.name}?force=true").status == 204
+    problem(one.server.request("POST", f"{one.path}:test"), 410, "stream_replaced")
+    assert len(one.receiver.posts) == 1
 
 
 def test_attempts_are_listed_and_sent_again(hook):

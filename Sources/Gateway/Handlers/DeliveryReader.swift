@@ -99,7 +99,7 @@ enum WebhookHeaders {
     "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te",
     "traceparent", "tracestate", "trailer", "transfer-encoding", "upgrade",
   ]
-  private static let reservedPrefixes = ["webhook-", "ce-", ":"]
+  private static let reservedPrefixes = ["webhook-", "ce-", "millrace-", "record-header-", ":"]
 
   /// Words in the names of headers that carry what lets somebody in: their values are never shown.
   private static let credentialWords = [

@@ -47,6 +47,7 @@ enum WebhookHandlers {
     _ = try request.query([])
     let subscription = try webhook(request)
     try request.refuseFields()
+    // The runner hears of it only when it next asks for records.
     guard request.engine.source(of: subscription) != nil else { throw gone(subscription) }
     let confined = request.confined
     request.loop.gateway.withRunner(of: subscription) { runner in
