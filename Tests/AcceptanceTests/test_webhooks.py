@@ -105,6 +105,23 @@ def test_cloudevents_and_batches(hook):
     assert not many.receiver.unsigned
 
 
+def test_another_format_in_the_middle_loses_nothing(hook):
+    one = hook(
+        lambda post: time.sleep(2) or 204 if post.body.find(b"slow") >= 0 else 204,
+        format="batch", batch={"max_records": 10, "linger": "20ms"}, ordering="none")
+    warm = 0
+    while one.show()["webhook"]["concurrency"] < 2:
+        warm += 1
+        one.append_keyed((f"w{n}", {"warm": n}) for n in range(10))
+        one.receiver.wait(lambda r: sum(len(p.json) for p in r.accepted) >= 10 * warm)
+    one.append("slow")
+    one.receiver.wait(lambda _: one.show()["webhook"]["in_flight"] == 1)
+    changed = one.server.request("PATCH", one.path, {"delivery": {"format": "record"}})
+    assert changed.status == 200
+    one.append_keyed((f"k{n}", {"n": n}) for n in range(20))
+    one.receiver.wait(lambda r: {p.json["n"] for p in r.accepted if "n" in p.json} == set(range(20)))
+
+
 def test_what_is_appended_meanwhile_is_delivered_at_once(hook):
     one = hook(start="tail", concurrency=4)
     one.append("warm")

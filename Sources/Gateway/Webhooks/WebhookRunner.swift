@@ -80,17 +80,23 @@ final class WebhookRunner {
     } else {
       core.change(WebhookPolicy(webhook), now: now)
     }
-    if old?.units != setup.units, case .joined(let attachment) = link {
-      link = .leaving(attachment)
-    }
+    if old?.units != setup.units { leave() }
     pump()
   }
 
   /// It is no webhook, or has no stream any more.
   private func retire() {
     setup = nil
-    if case .joined(let attachment) = link { link = .leaving(attachment) }
+    leave()
     pump()
+  }
+
+  /// Takes no more over this link: it was made for other settings.
+  private func leave() {
+    guard case .joined(let attachment) = link else { return }
+    link = .leaving(attachment)
+    granted = 0
+    attachment.credit(0)
   }
 
   /// The subscription is no more.
@@ -121,15 +127,19 @@ final class WebhookRunner {
     let runner = Confined(self, to: executor)
     services.engine.attach(
       subscription, options, on: executor, deliver: { runner.value.receive($0) },
-      reply: { runner.value.joined($0) })
+      reply: { runner.value.joined($0, units: setup.units) })
   }
 
-  private func joined(_ result: Result<Attachment, SubscriptionError>) {
+  /// - Parameter units: what was asked for; the settings may have changed since.
+  private func joined(
+    _ result: Result<Attachment, SubscriptionError>, units: ConsumerOptions.Units?
+  ) {
     switch result {
     case .success(let attachment):
       attachFailures = 0
       granted = 0
-      link = setup == nil || isStopping ? .leaving(attachment) : .joined(attachment)
+      let fits = setup.map { $0.units == units } ?? false
+      link = fits && !isStopping ? .joined(attachment) : .leaving(attachment)
       pump()
     case .failure(let error):
       link = .none
@@ -221,7 +231,8 @@ final class WebhookRunner {
   }
 
   private func post(_ delivery: Delivery) {
-    guard let setup, isActive else {
+    // Over a link that is being left, several records may come where one request carries one.
+    guard let setup, isActive, case .joined = link else {
       return settle(delivery.lease, .retry(after: .zero, countsAsFailure: false))
     }
     let message = setup.envelope.message(delivery.pieces)
