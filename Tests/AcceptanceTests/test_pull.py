@@ -1,6 +1,5 @@
 """Pulling and settling: what comes, what each word about it does, and what is refused."""
 
-import base64
 import json
 import socket
 import subprocess
@@ -497,55 +496,6 @@ def test_the_dead_are_replayed(server, sub):
     assert values(again) == [1, 4]
     ack(server, sub, again["messages"])
     assert pull(server, sub)["messages"] == []
-
-
-# Looking at it
-
-
-def test_lists_come_in_pages(server, sub):
-    append(server, sub, *range(7))
-    for number in range(7):
-        assert len(pull(server, sub, max_messages=1, consumer=f"w{number}")["messages"]) == 1
-    for path, wanted in [("in_flight", lambda item: int(item["offset"])), ("consumers", lambda item: item["consumer"])]:
-        found, token = [], ""
-        while True:
-            page = server.get(f"/v1/subscriptions/{sub}/{path}?page_size=3&page_token={token}").json
-            assert len(page["items"]) <= 3
-            found += page["items"]
-            token = page["next_page_token"]
-            if not token:
-                break
-        assert sorted(map(wanted, found)) == (list(range(7)) if path == "in_flight" else [f"w{n}" for n in range(7)])
-    assert {item["kind"] for item in found} == {"pull"} and {item["in_flight"] for item in found} == {1}
-
-
-@pytest.mark.parametrize("path", ["in_flight", "consumers", "dead_letters"])
-def test_page_tokens_that_nobody_gave_are_refused(server, sub, path):
-    largest = ["18446744073709551615", "9223372036854775807"]
-    made_up = ["-1", "1:2:3", "x", "", "99999999999999999999"]
-    for place in made_up + largest + [f"0:{number}" for number in largest]:
-        token = base64.urlsafe_b64encode(f"p1:{place}".encode()).decode().rstrip("=")
-        answer = server.get(f"/v1/subscriptions/{sub}/{path}?page_token={token}")
-        if place in made_up or (":" in place) != (path == "in_flight"):
-            problem(answer, 400, "bad_page_token")
-        else:
-            assert answer.json == {"items": [], "next_page_token": ""}
-
-
-@pytest.mark.parametrize("action", ["pause", "resume"])
-def test_actions_take_no_fields(server, sub, action):
-    path = f"/v1/subscriptions/{sub}:{action}"
-    problem(server.request("POST", path, {"for": "1h"}), 400, "unknown_field")
-    assert server.request("POST", path, {}).status == 200
-
-
-def test_records_that_were_trimmed_are_a_gap(server, sub):
-    append(server, sub, *range(10))
-    assert server.request("POST", f"/v1/streams/{sub}/shards/0:trim", {"before": "6"}).status == 200
-    assert values(pull(server, sub, wait="5s")) == [6, 7, 8, 9]
-    seen = status(server, sub)
-    assert [(g["shard"], g["from"], g["to"]) for g in seen["gaps"]] == [(0, "0", "6")]
-    assert seen["counts"]["missed"] == "6"
 
 
 def test_an_ok_survives_kill_9(fresh):
