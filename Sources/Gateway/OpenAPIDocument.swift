@@ -1417,7 +1417,8 @@ enum OpenAPIDocument {
           in: header
           description: |
             With a single record: its header `NAME`, in lower case. There may be several, each of another
-            name.
+            name. The request's own `traceparent` (W3C Trace Context) becomes the record's unless it brings
+            one, and webhooks pass it on.
           schema: { type: string }
         producerID:
           name: Producer-Id

@@ -91,6 +91,19 @@ def test_key_and_headers_by_request_headers(server, stream):
     assert {name.lower(): value for name, value in record["headers"].items()} == {"trace": "t9"}
 
 
+def test_a_request_s_traceparent_goes_with_its_record(server, stream):
+    trace, later = (f"00-{'4bf92f3577b34da6a3ce929d0e0e4736'}-{span}-01"
+                    for span in ("00f067aa0ba902b7", "b7ad6b7169203331"))
+    once = {"Producer-Id": "p", "Producer-Epoch": "1", "Producer-Seq": "1"}
+    assert server.append(stream, 1, {"Traceparent": trace} | once).json["duplicate"] is False
+    # A retry is another span of the trace, and the same request.
+    assert server.append(stream, 1, {"Traceparent": later} | once).json["duplicate"] is True
+    server.append(stream, 2, {"Traceparent": trace, "Record-Header-Traceparent": later})
+    server.append(stream, 3, {"Traceparent": "not one"})
+    found = [record.get("headers") for record in server.read(stream).json["records"]]
+    assert found == [{"traceparent": trace}, {"traceparent": later}, None], found
+
+
 def test_equal_keys_share_a_shard_and_key_pointer_takes_them_from_values(server, name):
     server.create(name, {"shards": 4})
     values = [{"user": {"id": f"u{index % 8}"}, "n": index} for index in range(64)]

@@ -19,7 +19,7 @@ enum AppendHandlers {
     _ request: Request, to stream: Stream, shard: Shard?
   ) throws(Problem) {
     let query = try request.query(["key_pointer"])
-    let headers = try AppendHeaders(request.head.headers)
+    var headers = try AppendHeaders(request.head.headers)
     let body = try request.inflated(request.exchange.body, encoding: headers.contentEncoding)
     let format = AppendFormat(headers)
     guard body.readableBytes > 0 || format == .binaryEvent else { throw AppendBody.empty }
@@ -29,6 +29,7 @@ enum AppendHandlers {
     let spread = stream.shards.count > 1
     let extras = try headers.extras(
       for: body, keyPointer: keyPointer, shard: spread ? shard?.index : nil, request.limits)
+    if format.isSingle { headers.passTraceOn(request.limits) }
     let claim = spread ? extras.claim(in: stream) : nil
     let home = shard ?? home(for: headers, extras, of: stream, request.loop)
     if format == .json, keyPointer == nil, headers.key == nil, headers.recordHeaders.isEmpty {

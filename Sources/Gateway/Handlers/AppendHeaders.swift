@@ -16,6 +16,8 @@ struct AppendHeaders {
   var producerSequence: String?
   var idempotencyKey: String?
   var ifMatch: String?
+  /// W3C Trace Context: whose work the request is a part of.
+  private var traceParent: String?
 
   /// - Throws: `bad_header` for one that comes twice.
   init(_ headers: Headers) throws(Problem) {
@@ -25,6 +27,7 @@ struct AppendHeaders {
       case 8 where name == "if-match": try Self.set(&ifMatch, name, value)
       case 10 where name == "record-key": try Self.set(&key, name, value)
       case 11 where name == "producer-id": try Self.set(&producerID, name, value)
+      case 11 where name == "traceparent": traceParent = value
       case 12 where name == "content-type" && !value.isEmpty:
         try Self.set(&contentType, name, value)
       case 12 where name == "producer-seq": try Self.set(&producerSequence, name, value)
@@ -66,6 +69,26 @@ struct AppendHeaders {
 
   static func refusal(_ name: String, _ reason: String) -> Problem {
     Problem(.badHeader, "\(name): \(reason)", facts: [("header", .text(name))])
+  }
+
+  /// Lets the record carry the request's own `traceparent`, unless it brings one: webhooks pass it on. For a single
+  /// record, once the digest is made: a retry may be another span of the trace and is the same request still.
+  mutating func passTraceOn(_ limits: RequestLimits) {
+    guard let traceParent, Self.isTraceParent(traceParent),
+      recordHeaders.count < limits.recordHeadersMax,
+      !recordHeaders.contains(where: { $0.name == "traceparent" })
+    else { return }
+    recordHeaders.append(("traceparent", traceParent))
+  }
+
+  /// Version, trace, span and flags in hexadecimal (W3C Trace Context §3.2).
+  private static func isTraceParent(_ text: String) -> Bool {
+    let parts = text.utf8.split(separator: UInt8(ascii: "-"), omittingEmptySubsequences: false)
+    return parts.map(\.count) == [2, 32, 16, 2]
+      && text.utf8.allSatisfy { byte in
+        (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+          || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains(byte) || byte == UInt8(ascii: "-")
+      }
   }
 
   // MARK: Exactly once
