@@ -289,6 +289,8 @@ final class WebhookRunner {
   }
 
   private func disable(_ reason: String) {
+    // Said once: the change comes back to `update`.
+    if case .disabled = subscription.spec.state { return }
     services.logger.warning(
       "a webhook is disabled",
       metadata: ["subscription": "\(subscription.name)", "reason": "\(reason)"])
