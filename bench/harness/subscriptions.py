@@ -176,6 +176,13 @@ def delay(rate: int):
     return measure
 
 
+def bare_sync(_: Server) -> dict:
+    # Both cores stay as they are for the others; the file lies where the servers' data lie.
+    return loads.load(
+        "fsync-latency", cores=settings.SERVER_CORE,
+        file=f"{settings.DATA}/millrace-bench.sync", seconds=settings.SECONDS)
+
+
 def webhooks() -> Report:
     report = Report("Webhooks of 1 KiB records to a local nginx, 64 in parallel")
     bare = "nginx alone, 64 connections of a client that does nothing else"
@@ -193,7 +200,12 @@ def webhooks() -> Report:
     paced: list[Contender] = [
         (f"half load, {rate:,} records/s", Webhooks, delay(rate))
         for rate in sorted({5_000, half})]
-    interleave(report, paced)
+    # No record is sent before it is durable: what the disk takes is a part of what is measured.
+    interleave(report, [("write + fdatasync", Endpoint, bare_sync), *paced])
+    sync = report.data["write + fdatasync"]
+    report.lines += [
+        f"A bare write and fdatasync takes {micros(median(sync, 'latency_p50_us'))} (p50), "
+        f"{micros(median(sync, 'latency_p99_us'))} (p99).", ""]
     report.table(
         ["", "p50", "p99", "max", "append p99", "connections", "server CPU"],
         [[label, *(micros(median(report.data[label], f"latency_{q}_us"))

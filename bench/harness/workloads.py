@@ -131,14 +131,8 @@ def batch() -> Report:
 def latency() -> Report:
     report = Report("Latency of a durable append of 1 KiB, one client")
 
-    def bare(server: Server) -> dict:
-        # Both cores stay as they are for the others; the file lies where the servers' data lie.
-        return loads.load(
-            "fsync-latency", cores=settings.SERVER_CORE,
-            file=f"{settings.DATA}/millrace-bench.sync", seconds=settings.SECONDS)
-
     contenders: list[Contender] = [
-        ("write + fdatasync", Nginx, bare),
+        ("write + fdatasync", Nginx, subscriptions.bare_sync),
         ("millrace", Millrace, with_streams(10, lambda s: loads.append(s, connections=1))),
         ("nginx return", Nginx, lambda s: loads.append(s, connections=1)),
         ("JetStream R1 always", lambda: Nats("always"), lambda s: loads.jetstream(s, window=1)),
