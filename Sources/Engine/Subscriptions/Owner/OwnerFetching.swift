@@ -261,7 +261,11 @@ extension SubscriptionOwner {
     case .records(let chunk):
       guard fetching.bytesAhead <= Self.bytesAheadMax, isWorthwhile(now),
         core!.fetchPlace(track)?.place == chunk.start
-      else { return cancelFollowing(track) }
+      else {
+        cancelFollowing(track)
+        // Somebody may be hungry for it, and nothing else may be due.
+        return scheduleTurn()
+      }
       arrived(chunk, track, shard, end: nil)
       scheduleTurn()
     case .ended(let gone):
