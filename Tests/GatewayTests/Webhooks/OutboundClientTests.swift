@@ -207,10 +207,9 @@ import Testing
   }
 
   @Test func `a port where nobody listens, and a name that stands for nothing`() async throws {
-    let peer = try await Peer.start { _, _, _ in }
-    try await peer.stop()
     try await withOutbound { caller in
-      let failure = try await caller.failure("http://127.0.0.1:\(peer.port)/")
+      // tcpmux: the port of a peer that has stopped may be another's by then.
+      let failure = try await caller.failure("http://127.0.0.1:1/")
       #expect(failure.reason == .connect)
       let other = try await caller.failure("http://nothing.invalid/")
       #expect(other.reason == .resolve)

@@ -15,7 +15,7 @@ import Testing
     } _: { caller in
       let target = try OutboundTarget(url: "http://127.0.0.1:\(peer.port)/")
       let request = OutboundRequest(
-        to: target, headers: OutboundHeaders(), body: ByteBuffer(), timeout: .seconds(20))
+        to: target, headers: OutboundHeaders(), body: ByteBuffer(), timeout: .seconds(120))
       let replies = AsyncStream<(Int, OutboundFailure.Reason?)>.makeStream()
       var tickets: [OutboundTicket] = []
       for number in 0..<3 {
@@ -75,7 +75,7 @@ import Testing
       let reasons = Mutex<[OutboundFailure.Reason]>([])
       let target = try OutboundTarget(url: "http://127.0.0.1:\(peer.port)/hang")
       let request = OutboundRequest(
-        to: target, headers: OutboundHeaders(), body: ByteBuffer(), timeout: .seconds(20))
+        to: target, headers: OutboundHeaders(), body: ByteBuffer(), timeout: .seconds(120))
       for _ in 0..<3 {
         caller.client.send(request, on: caller.executor) { result in
           if case .failure(let failure) = result { reasons.withLock { $0.append(failure.reason) } }

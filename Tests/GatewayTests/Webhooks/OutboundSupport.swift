@@ -30,7 +30,7 @@ struct OutboundCaller: Sendable {
 
   func post(
     _ url: String, _ headers: OutboundHeaders = OutboundHeaders(), body: String = "{}",
-    timeout: Duration = .seconds(20)
+    timeout: Duration = .seconds(120)
   ) async throws -> Result<OutboundAnswer, OutboundFailure> {
     let target = try OutboundTarget(url: url)
     let request = OutboundRequest(
@@ -44,7 +44,7 @@ struct OutboundCaller: Sendable {
   }
 
   /// Why there is no answer; traps the test if there is one.
-  func failure(_ url: String, timeout: Duration = .seconds(20)) async throws -> OutboundFailure {
+  func failure(_ url: String, timeout: Duration = .seconds(120)) async throws -> OutboundFailure {
     switch try await post(url, timeout: timeout) {
     case .success(let answer): throw ClientError(what: "answered \(answer.status)")
     case .failure(let failure): return failure
