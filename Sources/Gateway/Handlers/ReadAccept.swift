@@ -32,6 +32,14 @@ enum ReadForm: Equatable, Sendable {
     }
   }
 
+  /// Of an answer that does not end by itself: nobody on its way may keep it or hold it back.
+  var liveHeaders: Headers {
+    Headers([
+      ("content-type", contentType), ("cache-control", "no-cache, no-transform"),
+      ("x-accel-buffering", "no"), ("vary", "Accept"),
+    ])
+  }
+
   /// The form that the client likes best; of several equally liked the one it named most exactly, then first.
   /// No header, or `*/*`, is JSON.
   init(accept: [String], live: String?) throws(Problem) {

@@ -25,7 +25,7 @@ enum ReadHandlers {
     let stream = try request.stream()
     let target = try ReadTarget(stream, try shardIndex(stream), query)
     let tails = request.loop.tails
-    if request.isHead, query.isLive { return request.respondHead(200, liveHeaders(query)) }
+    if request.isHead, query.isLive { return request.respondHead(200, query.form.liveHeaders) }
     ReadPlacesFinder.find(target, query, tails.source, on: request.executor) { found in
       switch found {
       case .failure(let problem): fail(request, query, problem)
@@ -55,7 +55,7 @@ enum ReadHandlers {
     let tails = request.loop.tails
     // It may have begun while the places were looked for.
     if tails.isDraining { return fail(request, query, .stopping) }
-    var headers = liveHeaders(query)
+    var headers = query.form.liveHeaders
     let cursor = target.scope.cursor(at: places.start)
     if query.form == .lines {
       // It cannot speak of a gap later, and would have to break off.
@@ -87,24 +87,11 @@ enum ReadHandlers {
     return shards.indices.first { places.start[$0] < shards[$0].earliest }
   }
 
-  private static func liveHeaders(_ query: ReadQuery) -> Headers {
-    Headers([
-      ("content-type", query.form.contentType), ("cache-control", "no-cache, no-transform"),
-      ("x-accel-buffering", "no"), ("vary", "Accept"),
-    ])
-  }
-
   /// A browser's EventSource gives up for good on any answer but 200, so a trouble that passes is an event.
   private static func fail(_ request: Request, _ query: ReadQuery, _ problem: Problem) {
     guard query.form == .events, problem.retryable else { return request.fail(problem) }
-    let retry = request.loop.tails.settings.troubleDelay
-    request.start(200, liveHeaders(query))
-    request.exchange.write(
-      BodyChunk(bytesHint: 512) { buffer in
-        LiveText.writeProblem(
-          problem, requestID: request.exchange.requestID, retry: retry, into: &buffer)
-      })
-    request.exchange.finish()
+    request.start(200, query.form.liveHeaders)
+    request.exchange.finish(problem, retry: request.loop.tails.settings.troubleDelay)
   }
 }
 

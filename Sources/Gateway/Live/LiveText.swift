@@ -217,3 +217,14 @@ enum LiveText {
     }
   }
 }
+
+extension Exchange {
+  /// Says what went wrong as the last event of a stream of them; the client comes back after `retry`.
+  func finish(_ problem: Problem, retry: Duration) {
+    write(
+      BodyChunk(bytesHint: 512) { buffer in
+        LiveText.writeProblem(problem, requestID: requestID, retry: retry, into: &buffer)
+      })
+    finish()
+  }
+}

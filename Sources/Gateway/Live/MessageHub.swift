@@ -1,4 +1,4 @@
-// The consumers of one event loop: pulls that wait and readers of messages, with one coarse timer for heartbeats.
+// The consumers of one event loop: pulls that wait and readers of messages, with their heartbeat.
 import Engine
 import NIOCore
 
@@ -8,19 +8,14 @@ final class MessageHub {
   let settings: TailSettings
   private var pulls = Roster<PullAnswer>()
   private var readers = Roster<MessageReader>()
-  /// Counted by the timer: enough for heartbeats, and free.
-  private(set) var tick = 0
-  let heartbeatTicks: Int
-  private let tickInterval: Duration
-  private var isTicking = false
+  let heartbeat: Heartbeat
   private(set) var isDraining = false
 
   init(executor: any Executor, metrics: LoopMetrics, settings: TailSettings) {
     self.executor = executor
     self.metrics = metrics
     self.settings = settings
-    tickInterval = min(.seconds(1), settings.heartbeatInterval / 4)
-    heartbeatTicks = max(1, Int(settings.heartbeatInterval / tickInterval))
+    heartbeat = Heartbeat(after: settings.heartbeatInterval, on: executor)
   }
 
   func add(_ pull: PullAnswer) {
@@ -37,7 +32,7 @@ final class MessageHub {
   func add(_ reader: MessageReader) {
     readers.add(reader)
     metrics.countLive(.messages, 1)
-    startTicking()
+    heartbeat.run { [self] in ticked() }
   }
 
   func remove(_ reader: MessageReader) {
@@ -45,19 +40,11 @@ final class MessageHub {
     metrics.countLive(.messages, -1)
   }
 
-  private func startTicking() {
-    guard !isTicking else { return }
-    isTicking = true
-    let hub = Confined(self, to: executor)
-    executor.schedule(after: tickInterval) { hub.value.ticked() }
-  }
-
-  private func ticked() {
-    isTicking = false
-    tick += 1
+  /// True if there must be a next tick.
+  private func ticked() -> Bool {
     for slot in 0..<readers.end { readers[slot]?.ticked() }
     readers.compact()
-    if !readers.isEmpty { startTicking() }
+    return !readers.isEmpty
   }
 
   /// Answers pulls that wait, and sends readers away: the server stops. New ones are sent away at once.

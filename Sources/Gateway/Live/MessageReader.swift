@@ -42,7 +42,7 @@ final class MessageReader: RosterMember {
     self.query = query
     hub = request.loop.messages
     text = MessageText(.events, salt: subscription.incarnation)
-    lastWriteTick = hub.tick
+    lastWriteTick = hub.heartbeat.tick
   }
 
   func start() {
@@ -81,7 +81,7 @@ final class MessageReader: RosterMember {
 
   private func begin() {
     exchange.onInputEnd = nil
-    request.start(200, MessageHandlers.headers)
+    request.start(200, ReadForm.events.liveHeaders)
     exchange.onDrain = { [self] in goOn() }
     let name = subscription.name
     let consumer = query.consumer
@@ -126,7 +126,7 @@ final class MessageReader: RosterMember {
   }
 
   private func send(_ chunk: BodyChunk) {
-    lastWriteTick = hub.tick
+    lastWriteTick = hub.heartbeat.tick
     exchange.write(chunk)
   }
 
@@ -134,7 +134,7 @@ final class MessageReader: RosterMember {
     guard case .attached = seat else { return }
     // The transport says when it has drained; this is for what it never held.
     goOn()
-    guard !isHeldBack, hub.tick - lastWriteTick >= hub.heartbeatTicks else { return }
+    guard !isHeldBack, hub.heartbeat.isDue(since: lastWriteTick) else { return }
     send(LiveText.heartbeat(.events(EventShape())))
   }
 
@@ -171,16 +171,10 @@ final class MessageReader: RosterMember {
 
   private func fail(_ problem: Problem) {
     leave()
-    let retry = hub.settings.troubleDelay
-    exchange.write(
-      BodyChunk(bytesHint: 512) { buffer in
-        LiveText.writeProblem(
-          problem, requestID: exchange.requestID, retry: retry, into: &buffer)
-      })
-    exchange.finish()
+    exchange.finish(problem, retry: hub.settings.troubleDelay)
   }
 
-  /// Lets go of everything; what it has not settled is given to others at once.
+  /// Lets go of everything; what it has not settled goes back at once.
   private func leave() {
     switch seat {
     case .gone: return

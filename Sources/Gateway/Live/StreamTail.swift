@@ -231,7 +231,7 @@ final class StreamTail {
     if let known = channels.first(where: { $0.shape == shape }) {
       channel = known
     } else {
-      channel = TailChannel(shape, tick: hub.tick)
+      channel = TailChannel(shape, tick: hub.heartbeat.tick)
       channels.append(channel)
     }
     channel.readers.add(reader)
@@ -346,7 +346,7 @@ final class StreamTail {
     for piece in pieces { level[piece.slot] = piece.chunk.end }
     var works: [TailRound.Work] = []
     for channel in channels where !channel.readers.isEmpty {
-      channel.lastWriteTick = hub.tick
+      channel.lastWriteTick = hub.heartbeat.tick
       works.append(
         TailRound.Work(
           channel: channel, chunk: encode(pieces, channel.shape, from: start, bytesHint: 2 * bytes),
@@ -417,8 +417,8 @@ final class StreamTail {
     guard round == nil, isOpen else { return }
     var works: [TailRound.Work] = []
     for channel in channels where !channel.readers.isEmpty {
-      guard hub.tick - channel.lastWriteTick >= hub.heartbeatTicks else { continue }
-      channel.lastWriteTick = hub.tick
+      guard hub.heartbeat.isDue(since: channel.lastWriteTick) else { continue }
+      channel.lastWriteTick = hub.heartbeat.tick
       works.append(
         TailRound.Work(
           channel: channel, chunk: LiveText.heartbeat(channel.shape), end: channel.readers.end))

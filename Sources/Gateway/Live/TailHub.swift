@@ -1,4 +1,4 @@
-// The live tails of one event loop: who follows which stream, and the one coarse timer behind all heartbeats.
+// The live tails of one event loop: who follows which stream, and the heartbeat of all.
 import Engine
 import NIOCore
 import Wire
@@ -40,17 +40,13 @@ final class TailHub {
   let clock: any TimeSource
   let metrics: LoopMetrics
   let settings: TailSettings
-  /// Counted by the timer: enough for heartbeats, and free.
-  private(set) var tick = 0
-  private let tickInterval: Duration
-  let heartbeatTicks: Int
+  let heartbeat: Heartbeat
   private var tails: [TailKey: StreamTail] = [:]
   /// Readers that are served from the log.
   private var walking = Roster<TailReader>()
   /// Answers that are not live but read history too.
   var walkingAnswers = 0
   private(set) lazy var pages = PageTurns(on: executor)
-  private var isTicking = false
   private(set) var isDraining = false
 
   private struct TailKey: Hashable {
@@ -67,8 +63,7 @@ final class TailHub {
     self.clock = clock
     self.metrics = metrics
     self.settings = settings
-    tickInterval = min(.seconds(1), settings.heartbeatInterval / 4)
-    heartbeatTicks = max(1, Int(settings.heartbeatInterval / tickInterval))
+    heartbeat = Heartbeat(after: settings.heartbeatInterval, on: executor)
   }
 
   /// The tail of all shards of `stream`, or of one; made, and followed, at its first reader.
@@ -105,15 +100,11 @@ final class TailHub {
   // MARK: Time
 
   private func startTicking() {
-    guard !isTicking else { return }
-    isTicking = true
-    let hub = Confined(self, to: executor)
-    executor.schedule(after: tickInterval) { hub.value.ticked() }
+    heartbeat.run { [self] in ticked() }
   }
 
-  private func ticked() {
-    isTicking = false
-    tick += 1
+  /// True if there must be a next tick.
+  private func ticked() -> Bool {
     for (key, tail) in tails {
       tail.ticked()
       if tail.isIdle {
@@ -123,7 +114,7 @@ final class TailHub {
     }
     for slot in 0..<walking.end { walking[slot]?.ticked() }
     walking.compact()
-    if !tails.isEmpty || !walking.isEmpty { startTicking() }
+    return !tails.isEmpty || !walking.isEmpty
   }
 
   /// Sends every live reader away: the server stops. New ones are sent away at once.

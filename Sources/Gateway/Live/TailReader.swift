@@ -70,7 +70,7 @@ final class TailReader: RosterMember {
     self.exchange = exchange
     self.hub = hub
     seat = .walking
-    lastWriteTick = hub.tick
+    lastWriteTick = hub.heartbeat.tick
     log = LogPlace(HistoryWalk(from: places, to: places), request.filter)
   }
 
@@ -255,7 +255,7 @@ final class TailReader: RosterMember {
   /// The tail has let go of it as a level reader: it has everything before `places` and walks on from there.
   func leaveLevel(at places: [Offset]) {
     seat = .walking
-    lastWriteTick = hub.tick
+    lastWriteTick = hub.heartbeat.tick
     log = LogPlace(HistoryWalk(from: places, to: shards.map(\.tail)), nil)
     hub.beginWalking(self)
   }
@@ -286,7 +286,7 @@ final class TailReader: RosterMember {
   }
 
   private func send(_ chunk: BodyChunk, _ log: LogPlace) {
-    lastWriteTick = hub.tick
+    lastWriteTick = hub.heartbeat.tick
     log.hasMovedUntold = false
     exchange.write(chunk)
   }
@@ -327,7 +327,7 @@ final class TailReader: RosterMember {
     if isSlow { return }
     // The transport says when it has drained; this is for what it never held.
     pump()
-    guard self.log === log, hub.tick - lastWriteTick >= hub.heartbeatTicks else { return }
+    guard self.log === log, hub.heartbeat.isDue(since: lastWriteTick) else { return }
     if log.hasMovedUntold, case .events = request.shape {
       var isUpToDate = false
       if case .feed = seat, !log.isJoining { isUpToDate = true }
@@ -337,7 +337,7 @@ final class TailReader: RosterMember {
           LiveText.writeCheckpoint(isUpToDate: isUpToDate, at: cursor, into: &buffer)
         }, log)
     } else {
-      lastWriteTick = hub.tick
+      lastWriteTick = hub.heartbeat.tick
       exchange.write(LiveText.heartbeat(request.shape))
     }
   }
@@ -376,13 +376,7 @@ final class TailReader: RosterMember {
     guard log != nil else { return }
     guard case .events = request.shape else { return breakOff() }
     leave()
-    let retry = hub.settings.troubleDelay
-    exchange.write(
-      BodyChunk(bytesHint: 512) { buffer in
-        LiveText.writeProblem(
-          problem, requestID: exchange.requestID, retry: retry, into: &buffer)
-      })
-    exchange.finish()
+    exchange.finish(problem, retry: hub.settings.troubleDelay)
   }
 
   private func breakOff() {

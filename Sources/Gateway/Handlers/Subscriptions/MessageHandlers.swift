@@ -13,7 +13,7 @@ enum MessageHandlers {
     try checkAccept(request)
     if request.loop.messages.isDraining { return fail(request, .stopping) }
     let subscription = try request.subscription()
-    if request.isHead { return request.respondHead(200, headers) }
+    if request.isHead { return request.respondHead(200, ReadForm.events.liveHeaders) }
     MessageReader(request, subscription, query).start()
   }
 
@@ -39,21 +39,10 @@ enum MessageHandlers {
     }
   }
 
-  static let headers = Headers([
-    ("content-type", "\(ReadForm.eventStream); charset=utf-8"),
-    ("cache-control", "no-cache, no-transform"), ("x-accel-buffering", "no"), ("vary", "Accept"),
-  ])
-
   /// A browser's EventSource gives up for good on any answer but 200, so a trouble that passes is an event.
   static func fail(_ request: Request, _ problem: Problem) {
     guard problem.retryable else { return request.fail(problem) }
-    let retry = request.loop.messages.settings.troubleDelay
-    request.start(200, headers)
-    request.exchange.write(
-      BodyChunk(bytesHint: 512) { buffer in
-        LiveText.writeProblem(
-          problem, requestID: request.exchange.requestID, retry: retry, into: &buffer)
-      })
-    request.exchange.finish()
+    request.start(200, ReadForm.events.liveHeaders)
+    request.exchange.finish(problem, retry: request.loop.messages.settings.troubleDelay)
   }
 }
