@@ -23,6 +23,22 @@ public enum Field<Value: Sendable & Equatable>: Sendable, Equatable {
   case set(Value)
 }
 
+extension Field {
+  /// Puts the value that is set in `value`'s place.
+  func patch(_ value: inout Value) {
+    if case .set(let wanted) = self { value = wanted }
+  }
+}
+
+/// The fields of a request that something has otherwise, by their names in requests.
+struct FieldDifferences {
+  var names: [String] = []
+
+  mutating func compare<Value>(_ field: Field<Value>, with value: Value, _ name: String) {
+    if case .set(let wanted) = field, wanted != value { names.append(name) }
+  }
+}
+
 /// The fields of a stream that a request names. PUT compares or creates with them, PATCH changes by them.
 public struct StreamFields: Sendable, Equatable {
   public var shardCount: Field<Int> = .absent

@@ -74,15 +74,15 @@ extension StreamFields {
   /// A new stream: what is named, and the defaults for the rest.
   var spec: StreamSpec {
     var spec = StreamSpec()
-    if case .set(let count) = shardCount { spec.shardCount = count }
+    shardCount.patch(&spec.shardCount)
     patch(&spec)
     return spec
   }
 
   /// Changes `spec` as a merge patch does; the number of shards stays.
   func patch(_ spec: inout StreamSpec) {
-    if case .set(let age) = retentionAge { spec.retention.age = age }
-    if case .set(let bytes) = retentionBytes { spec.retention.bytes = bytes }
+    retentionAge.patch(&spec.retention.age)
+    retentionBytes.patch(&spec.retention.bytes)
     if case .set(let changes) = labels {
       for (label, value) in changes { spec.labels[label] = value }
     }
@@ -90,18 +90,14 @@ extension StreamFields {
 
   /// The fields present here that `spec` has otherwise, by their names in requests.
   func differences(from spec: StreamSpec) -> [String] {
-    var different: [String] = []
-    if case .set(let count) = shardCount, count != spec.shardCount { different.append("shards") }
-    if case .set(let age) = retentionAge, age != spec.retention.age {
-      different.append("retention.age")
-    }
-    if case .set(let bytes) = retentionBytes, bytes != spec.retention.bytes {
-      different.append("retention.bytes")
-    }
+    var different = FieldDifferences()
+    different.compare(shardCount, with: spec.shardCount, "shards")
+    different.compare(retentionAge, with: spec.retention.age, "retention.age")
+    different.compare(retentionBytes, with: spec.retention.bytes, "retention.bytes")
     if case .set(let wanted) = labels, wanted.compactMapValues({ $0 }) != spec.labels {
-      different.append("labels")
+      different.names.append("labels")
     }
-    return different
+    return different.names
   }
 }
 

@@ -52,7 +52,7 @@ extension SubscriptionFields {
     if case .set(let wanted) = ordering, wanted != spec.ordering {
       throw .fixed(field: "ordering")
     }
-    if case .set(let wanted) = maxInFlight { spec.maxInFlight = wanted }
+    maxInFlight.patch(&spec.maxInFlight)
     if case .set(let wanted) = deadLetter {
       guard wanted != spec.stream else {
         throw .invalid(
@@ -91,20 +91,19 @@ extension SubscriptionFields {
 
   /// The fields present here that `spec` has otherwise, by their names in requests.
   func differences(from spec: SubscriptionSpec) -> [String] {
-    var different: [String] = []
-    func compare<Value>(_ field: Field<Value>, _ value: Value, _ name: String) {
-      if case .set(let wanted) = field, wanted != value { different.append(name) }
+    var different = FieldDifferences()
+    different.compare(stream, with: spec.stream, "stream")
+    different.compare(start, with: spec.start, "start")
+    different.compare(ordering, with: spec.ordering, "ordering")
+    different.compare(ackDeadline, with: spec.ackDeadline, "ack_deadline")
+    different.compare(maxInFlight, with: spec.maxInFlight, "max_in_flight")
+    different.compare(maxDeliveries, with: spec.maxDeliveries, "max_deliveries")
+    different.compare(backoff, with: spec.backoff, "backoff")
+    different.compare(deadLetter, with: spec.deadLetter, "dead_letter")
+    if case .set(let wanted) = delivery {
+      different.names += wanted.differences(from: spec.delivery)
     }
-    compare(stream, spec.stream, "stream")
-    compare(start, spec.start, "start")
-    compare(ordering, spec.ordering, "ordering")
-    compare(ackDeadline, spec.ackDeadline, "ack_deadline")
-    compare(maxInFlight, spec.maxInFlight, "max_in_flight")
-    compare(maxDeliveries, spec.maxDeliveries, "max_deliveries")
-    compare(backoff, spec.backoff, "backoff")
-    compare(deadLetter, spec.deadLetter, "dead_letter")
-    if case .set(let wanted) = delivery { different += wanted.differences(from: spec.delivery) }
-    return different
+    return different.names
   }
 }
 
@@ -154,18 +153,18 @@ extension SubscriptionSpec.Delivery {
 
 extension WebhookFields {
   func patch(_ spec: inout WebhookSpec, now: Timestamp) throws(CatalogError) {
-    if case .set(let wanted) = url { spec.url = wanted }
-    if case .set(let wanted) = format { spec.format = wanted }
+    url.patch(&spec.url)
+    format.patch(&spec.format)
     if case .set(let key?) = secret, key != spec.secrets[0].key {
       spec.secrets = [WebhookSecret(key: key, createdAt: now)]
     }
-    if case .set(let wanted) = timeout { spec.timeout = wanted }
-    if case .set(let wanted) = concurrency { spec.concurrency = wanted }
-    if case .set(let wanted) = rateLimit { spec.rateLimit = wanted }
-    if case .set(let wanted) = batchRecordsMax { spec.batchRecordsMax = wanted }
-    if case .set(let wanted) = batchLinger { spec.batchLinger = wanted }
-    if case .set(let wanted) = retry { spec.retry = wanted }
-    if case .set(let wanted) = disableAfter { spec.disableAfter = wanted }
+    timeout.patch(&spec.timeout)
+    concurrency.patch(&spec.concurrency)
+    rateLimit.patch(&spec.rateLimit)
+    batchRecordsMax.patch(&spec.batchRecordsMax)
+    batchLinger.patch(&spec.batchLinger)
+    retry.patch(&spec.retry)
+    disableAfter.patch(&spec.disableAfter)
     if case .set(let changes) = headers {
       for (name, change) in changes {
         switch change {
@@ -185,24 +184,23 @@ extension WebhookFields {
   }
 
   func differences(from spec: WebhookSpec) -> [String] {
-    var different: [String] = []
-    func compare<Value>(_ field: Field<Value>, _ value: Value, _ name: String) {
-      if case .set(let wanted) = field, wanted != value { different.append(name) }
+    var different = FieldDifferences()
+    different.compare(url, with: spec.url, "url")
+    different.compare(format, with: spec.format, "format")
+    if case .set(let key?) = secret, key != spec.secrets[0].key {
+      different.names.append("secret")
     }
-    compare(url, spec.url, "url")
-    compare(format, spec.format, "format")
-    if case .set(let key?) = secret, key != spec.secrets[0].key { different.append("secret") }
-    compare(timeout, spec.timeout, "timeout")
-    compare(concurrency, spec.concurrency, "concurrency")
-    compare(rateLimit, spec.rateLimit, "rate_limit")
-    compare(batchRecordsMax, spec.batchRecordsMax, "batch.max_records")
-    compare(batchLinger, spec.batchLinger, "batch.linger")
-    compare(retry, spec.retry, "retry")
-    compare(disableAfter, spec.disableAfter, "disable_after")
+    different.compare(timeout, with: spec.timeout, "timeout")
+    different.compare(concurrency, with: spec.concurrency, "concurrency")
+    different.compare(rateLimit, with: spec.rateLimit, "rate_limit")
+    different.compare(batchRecordsMax, with: spec.batchRecordsMax, "batch.max_records")
+    different.compare(batchLinger, with: spec.batchLinger, "batch.linger")
+    different.compare(retry, with: spec.retry, "retry")
+    different.compare(disableAfter, with: spec.disableAfter, "disable_after")
     if case .set(let wanted) = headers, isDifferent(wanted, from: spec.headers) {
-      different.append("headers")
+      different.names.append("headers")
     }
-    return different
+    return different.names
   }
 
   private func isDifferent(
