@@ -10,13 +10,12 @@ struct Burying {
   var pending = 0
   /// Condemned records whose bytes are being read.
   var isReading = false
-  /// Nothing was appended: the next wave begins with the same ones.
-  var failure: String?
-  var retryAt: Duration?
-  var failures = 0
+  /// Not all could be appended: the next wave begins with those.
+  var setback = Setback()
   /// What a wave's appends said, by serial.
   var places: [(serial: UInt64, place: BurialPlace?)] = []
-  var hasFailed = false
+  /// Why one of them was not.
+  var failure: String?
   /// Counts dispatchers: answers to an earlier one's waves mean nothing.
   var round: UInt64 = 0
 
@@ -27,7 +26,7 @@ struct Burying {
   }
 
   var isUnderWay: Bool { pending > 0 || isReading }
-  var isIdle: Bool { !isUnderWay && failure == nil }
+  var isIdle: Bool { !isUnderWay && setback.reason == nil }
 }
 
 /// A condemned record that has found its bytes.
@@ -43,15 +42,13 @@ extension SubscriptionOwner {
 
   func bury() {
     guard !burying.isUnderWay, !isRefusing, !isSeeking else { return }
-    if let retryAt = burying.retryAt {
-      guard retryAt <= services.time.monotonic else { return }
-      burying.retryAt = nil
-    }
+    burying.setback.tick(services.time.monotonic)
+    guard !burying.setback.isResting else { return }
     let wave = core!.nextBurials(max: Self.waveMax)
     guard !wave.isEmpty else { return }
     burying.isReading = true
     burying.places = []
-    burying.hasFailed = false
+    burying.failure = nil
     prepare(wave[...], [])
   }
 
@@ -182,7 +179,6 @@ extension SubscriptionOwner {
       // It stands there; the shard does not know where any more.
       burying.places.append((serial, nil))
     case .failure(let error):
-      burying.hasFailed = true
       burying.failure = "\(error)"
     }
     if burying.pending == 0 { waveIsOver() }
@@ -194,17 +190,14 @@ extension SubscriptionOwner {
       core!.buried(serial, at: place)
     }
     burying.places = []
-    if burying.hasFailed { return burialFailed(burying.failure ?? "it cannot be appended") }
-    burying.failure = nil
-    burying.failures = 0
+    if let failure = burying.failure { return burialFailed(failure) }
+    burying.setback.succeed()
     scheduleTurn()
   }
 
   private func burialFailed(_ what: String) {
     burying.isReading = false
-    burying.failure = what
-    burying.failures += 1
-    burying.retryAt = services.time.monotonic + tuning.rest(failures: burying.failures)
+    burying.setback.fail(what, now: services.time.monotonic, tuning)
     core!.burialsFailed()
     scheduleTurn()
   }

@@ -47,7 +47,7 @@ extension SubscriptionOwner {
 
   /// Gives everybody in the line something, one after the other, until there is nothing to give.
   func serve(_ now: Instants) {
-    guard !isPaused, !isRefusing, fetching.retryAt == nil else { return }
+    guard !isPaused, !isRefusing, !fetching.setback.isResting else { return }
     var budget = Self.turnRecordsMax
     // Those in a row for whom there was nothing.
     var misses = 0

@@ -62,10 +62,8 @@ struct Fetching {
   var reads = 0
   /// Bytes that came since somebody was last hungry.
   var bytesAhead = 0
-  /// After the log could not be read.
-  var retryAt: Duration?
-  var failures = 0
-  var failure: String?
+  /// The log could not be read.
+  var setback = Setback()
   /// When followings are given up, unless somebody gets hungry before.
   var idleSince: Duration?
   var appetite = Appetite()
@@ -110,7 +108,7 @@ extension SubscriptionOwner {
     let ready = core!.ready
     if ready == 0 { fetching.bytesAhead = 0 }
     guard ready < Self.recordsAheadMax, fetching.bytesAhead < Self.bytesAheadMax else { return }
-    guard fetching.retryAt == nil, isWorthwhile(now) else { return }
+    guard !fetching.setback.isResting, isWorthwhile(now) else { return }
     let count = stream.shards.count + replayTracks.count
     var looked = 0
     while looked < count, fetching.reads < Self.readsMax {
@@ -172,8 +170,7 @@ extension SubscriptionOwner {
     fetching.reads -= 1
     switch outcome {
     case .frames(let chunk):
-      fetching.failures = 0
-      fetching.failure = nil
+      fetching.setback.succeed()
       arrived(chunk, track, shard, end: end)
     case .atTail: break
     case .trimmed(let earliest): missing(track, below: earliest)
@@ -191,9 +188,7 @@ extension SubscriptionOwner {
 
   /// Tries again after a while; meanwhile nothing is fetched.
   func readFailed(_ what: String) {
-    fetching.failure = what
-    fetching.failures += 1
-    fetching.retryAt = services.time.monotonic + tuning.rest(failures: fetching.failures)
+    fetching.setback.fail(what, now: services.time.monotonic, tuning)
   }
 
   /// What retention took of records that nobody asked for yet is a gap all the same.

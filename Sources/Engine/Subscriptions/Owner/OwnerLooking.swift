@@ -39,8 +39,8 @@ extension SubscriptionOwner {
   }
 
   private func block(_ summary: DispatchSummary) -> SubscriptionStatus.Block? {
-    if let failure = fetching.failure { return .log(failure) }
-    if summary.burying > 0, let failure = burying.failure { return .deadLetter(failure) }
+    if let failure = fetching.setback.reason { return .log(failure) }
+    if summary.burying > 0, let failure = burying.setback.reason { return .deadLetter(failure) }
     if summary.isWindowFull { return .window(core!.policy.windowMax) }
     return nil
   }

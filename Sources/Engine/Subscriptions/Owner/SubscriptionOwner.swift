@@ -272,7 +272,7 @@ final class SubscriptionOwner: SubscriptionService {
         core!.tick(now: now)
         upkeep.isDirty = true
       }
-      if let due = fetching.retryAt, due <= now.monotonic { fetching.retryAt = nil }
+      fetching.setback.tick(now.monotonic)
       fetching.appetite.tick(now.monotonic)
       serve(now)
       bury()
@@ -369,9 +369,9 @@ final class SubscriptionOwner: SubscriptionService {
     switch phase {
     case .active where !isSeeking:
       consider(core!.nextDue)
-      consider(fetching.retryAt)
+      consider(fetching.setback.retryAt)
       consider(fetching.appetite.resumesAt)
-      if !isRefusing { consider(burying.retryAt) }
+      if !isRefusing { consider(burying.setback.retryAt) }
       consider(lingerDue)
       consider(upkeep.due)
     case .resting(let until, _) where !line.isEmpty || !roster.isEmpty: consider(until)
