@@ -1,9 +1,11 @@
 """One server for the tests that leave it as they found it, and fresh ones for those that do not."""
 
+import contextlib
 import itertools
 
 import pytest
 
+from chromium import Chromium
 from receiver import Hook
 from server import Server
 
@@ -37,6 +39,19 @@ def hook(hook_server):
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with contextlib.closing(Chromium()) as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(chromium):
+    """A page of a real browser."""
+    with contextlib.closing(chromium.page()) as one:
+        yield one
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """A real browser's EventSource: tailing, resuming by itself, gaps, foreign pages, the end, and the console's page."""
 
-import contextlib
 import http.server
 import json
 import threading
@@ -8,7 +7,6 @@ import time
 
 import pytest
 
-from chromium import Chromium
 from server import free_port
 
 NAMES = ["open", "record", "batch", "message", "gap", "checkpoint", "problem", "end"]
@@ -23,18 +21,6 @@ LISTEN = """(url => {
   source.onerror = () => errors.push(source.readyState);
 })(%s)"""
 CLOSED = 2
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with contextlib.closing(Chromium()) as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(chromium):
-    with contextlib.closing(chromium.page()) as one:
-        yield one
 
 
 @pytest.fixture

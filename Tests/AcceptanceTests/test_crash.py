@@ -147,6 +147,20 @@ def identity(value):
     return value["w"], value["b"], value["i"]
 
 
+def kill_under(server, writers, pauses):
+    """Kills and starts the server again and again, then lets the writers end, each with what it was told."""
+    for _ in range(KILLS):
+        time.sleep(pauses())
+        server.kill()
+        server.start()
+    time.sleep(0.2)
+    for writer in writers:
+        writer.stopping.set()
+    for writer in writers:
+        writer.join(30)
+        assert not writer.is_alive() and writer.failure is None, writer.failure
+
+
 def test_nothing_acknowledged_is_lost(tmp_path):
     chance = random.Random(20)
     server = Server(tmp_path, arguments=("--loops", "2"))
@@ -160,16 +174,7 @@ def test_nothing_acknowledged_is_lost(tmp_path):
         threads = writers + readers
         for thread in threads:
             thread.start()
-        for _ in range(KILLS):
-            time.sleep(chance.uniform(0.05, 0.4))
-            server.kill()
-            server.start()
-        time.sleep(0.2)
-        for writer in writers:
-            writer.stopping.set()
-        for writer in writers:
-            writer.join(30)
-            assert not writer.is_alive() and writer.failure is None, writer.failure
+        kill_under(server, writers, pauses=lambda: chance.uniform(0.05, 0.4))
         places = check(server, writers)
         goal = [int(s["tail"]) for s in server.get("/v1/streams/s/shards").json["items"]]
         for reader in readers:

@@ -1,6 +1,5 @@
 """Consumers over server-sent events: shares, acks beside, closing, slow readers, the end, and a real browser."""
 
-import contextlib
 import json
 import socket
 import subprocess
@@ -8,7 +7,6 @@ import time
 
 import pytest
 
-from chromium import Chromium
 from consumers import ack, pull, settle, status, subscribe, until
 from server import EventReader
 from test_browser import CLOSED
@@ -284,18 +282,6 @@ CONSUME = """(base => {
   source.addEventListener("end", event => window.end = JSON.parse(event.data));
   source.onerror = () => errors.push(source.readyState);
 })(%s)"""
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with contextlib.closing(Chromium()) as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(chromium):
-    with contextlib.closing(chromium.page()) as one:
-        yield one
 
 
 def consume(page, server, name):

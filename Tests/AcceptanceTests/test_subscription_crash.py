@@ -13,9 +13,8 @@ import time
 from collections import Counter, defaultdict
 
 from server import Server
-from test_crash import SHARDS, StreamProducer, check, identity
+from test_crash import KILLS, SHARDS, StreamProducer, check, identity, kill_under
 
-KILLS = 20
 MAX_DELIVERIES = 100
 ORDERINGS = ["key", "none"]
 
@@ -159,16 +158,7 @@ def test_what_was_acknowledged_is_over_and_nothing_else(tmp_path):
         threads = writers + consumers
         for thread in threads:
             thread.start()
-        for _ in range(KILLS):
-            time.sleep(chance.uniform(0.1, 0.5))
-            server.kill()
-            server.start()
-        time.sleep(0.2)
-        for writer in writers:
-            writer.stopping.set()
-        for writer in writers:
-            writer.join(30)
-            assert not writer.is_alive() and writer.failure is None, writer.failure
+        kill_under(server, writers, pauses=lambda: chance.uniform(0.1, 0.5))
         for consumer in consumers:
             consumer.is_whimsical = False
             consumer.is_empty = False
