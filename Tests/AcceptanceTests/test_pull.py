@@ -498,6 +498,18 @@ def test_the_dead_are_replayed(server, sub):
     assert pull(server, sub)["messages"] == []
 
 
+def test_a_backlog_has_its_age_also_at_the_first_pull_after_a_start(fresh):
+    server = fresh().start()
+    server.create("s")
+    subscribe(server, "s", "s", **FAST)
+    append(server, "s", 1, 2)
+    ack(server, "s", pull(server, "s", max_messages=1)["messages"])
+    server.kill()
+    server.start()
+    backlog = pull(server, "s", wait="5s")["backlog"]
+    assert backlog["records"] == "1" and backlog["oldest_age"] is not None
+
+
 def test_an_ok_survives_kill_9(fresh):
     server = fresh().start()
     server.create("s")

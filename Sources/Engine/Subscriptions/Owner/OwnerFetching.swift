@@ -223,6 +223,9 @@ extension SubscriptionOwner {
     fetching.bytesAhead += chunk.byteCount
     clearShelf(shard.index)
     shelf!.put(chunk, shard.index)
+    if place == core!.floor(ofShard: shard.index) {
+      learnOldest(place, inShard: shard.index, chunk)
+    }
     core!.arrived(track, offsets, keys: keys, now: now)
   }
 

@@ -90,10 +90,15 @@ extension SubscriptionOwner {
     figures.publish(numbers)
     for (track, shard) in zip(own, stream.shards) where track.floor < shard.tail {
       guard let chunk = shelf?.chunk(shard.index, at: track.floor) else { continue }
-      chunk.forEachRecord(from: track.floor) { record in
-        figures.learn(shard.index, track.floor, record.timestamp)
-        return false
-      }
+      learnOldest(track.floor, inShard: shard.index, chunk)
+    }
+  }
+
+  /// `chunk` holds the first record of a shard that is not settled: its time is what a backlog's age is reckoned from.
+  func learnOldest(_ floor: Offset, inShard shard: Int, _ chunk: FrameChunk) {
+    chunk.forEachRecord(from: floor) { record in
+      figures.learn(shard, floor, record.timestamp)
+      return false
     }
   }
 
