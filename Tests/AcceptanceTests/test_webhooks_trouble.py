@@ -63,6 +63,26 @@ def test_410_disables_and_loses_nothing(hook):
     assert [post.json for post in one.receiver.accepted] == [1, 2, 3]
 
 
+def test_a_410_of_the_url_before_disables_nothing(hook):
+    entered, answer = threading.Event(), threading.Event()
+
+    def gone(post):
+        entered.set()
+        answer.wait(10)
+        return 410
+
+    one = hook(gone)
+    new = Receiver().start()
+    one.append(1)
+    assert entered.wait(10)
+    patch = {"delivery": {"url": new.url}}
+    assert one.server.request("PATCH", one.path, patch).status == 200
+    answer.set()
+    new.wait_accepted(1)
+    assert one.server.get(one.path).json["state"] == "active"
+    new.stop()
+
+
 def test_a_redirect_is_not_followed(hook):
     elsewhere = Receiver().start()
     one = hook(

@@ -20,6 +20,7 @@ struct WebhookCore: Sendable {
   struct Attempt: Sendable {
     fileprivate var startedAt: Duration
     fileprivate var isProbe: Bool
+    fileprivate var restarts: Int
   }
 
   /// What a request carried.
@@ -57,6 +58,7 @@ struct WebhookCore: Sendable {
   private var failingSince: Duration?
   private var succeededAt: Duration?
   private(set) var isDisabled = false
+  private var restarts = 0
 
   init(_ policy: WebhookPolicy, now: Duration) {
     self.policy = policy
@@ -80,6 +82,7 @@ struct WebhookCore: Sendable {
     let old = self
     self = WebhookCore(policy, now: now)
     inFlight = old.inFlight
+    restarts = old.restarts + 1
     circuit = Circuit(probesInFlight: old.circuit.probesInFlight)
   }
 
@@ -108,7 +111,7 @@ struct WebhookCore: Sendable {
   mutating func begin(now: Duration) -> Attempt {
     inFlight += 1
     bucket?.take(now: now)
-    return Attempt(startedAt: now, isProbe: circuit.begin())
+    return Attempt(startedAt: now, isProbe: circuit.begin(), restarts: restarts)
   }
 
   // MARK: Ending
@@ -118,6 +121,11 @@ struct WebhookCore: Sendable {
   ) -> Decision {
     precondition(inFlight > 0 && cargo.delivery > 0 && cargo.records > 0)
     defer { inFlight -= 1 }
+    if attempt.restarts != restarts, result.outcome != .delivered {
+      // It speaks of an endpoint that is not asked any more, or that was looked after since.
+      circuit.void(wasProbe: attempt.isProbe)
+      return Decision(verdict: .retry(after: .zero, countsAsFailure: false))
+    }
     switch result.outcome {
     case .delivered:
       failingSince = nil

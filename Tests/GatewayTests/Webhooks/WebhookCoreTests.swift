@@ -337,6 +337,18 @@ import Wire
     _ = stage.end(old, .delivered)
     #expect(stage.credit >= 1)
   }
+
+  @Test(arguments: [AttemptOutcome.gone, .failed, .refused, .void])
+  func `what an endpoint says that is not asked any more is not held against the next`(
+    outcome: AttemptOutcome
+  ) {
+    var stage = Stage()
+    let old = stage.core.begin(now: stage.now)
+    stage.core.restart(WebhookPolicy(concurrency: 2, retry: []), now: stage.now)
+    let decision = stage.end(old, outcome)
+    #expect(decision == .init(verdict: .retry(after: .zero, countsAsFailure: false)))
+    #expect(!stage.core.isDisabled && stage.circuit == .closed && stage.credit >= 1)
+  }
 }
 
 @Suite struct AttemptOutcomeTests {
