@@ -2,8 +2,6 @@
 import Wire
 
 extension Engine {
-  /// Series of a kind, so that ten thousand subscriptions do not make a page of ten thousand lines.
-  private static let namedMax = 200
   /// Subscriptions that are asked to read their journals for one look at the figures.
   private static let wakesMax = 200
 
@@ -48,7 +46,7 @@ extension Engine {
         }
       }
       let backlog = source.flatMap { self.backlog(of: subscription, in: $0) }
-      if index < Self.namedMax {
+      if index < SubscriptionSeries.namedMax {
         var sums = Sums()
         sums.add(backlog, figures.numbers)
         samples += Self.samples(subscription.name, sums)
@@ -57,7 +55,7 @@ extension Engine {
       }
     }
     // No subscription has a name that begins so.
-    if all.count > Self.namedMax { samples += Self.samples("_other", others) }
+    if all.count > SubscriptionSeries.namedMax { samples += Self.samples("_other", others) }
     return samples
   }
 

@@ -96,3 +96,10 @@ public enum SubscriptionLimits {
   public static let backoff = Duration.zero...Duration.seconds(7 * 86_400)
   public static let backoffCountMax = 32
 }
+
+/// What `/metrics` says of subscriptions.
+public enum SubscriptionSeries {
+  /// The first by name have series of their own, the others one together, `_other`: ten thousand subscriptions do not
+  /// make a page of ten thousand lines.
+  public static let namedMax = 200
+}

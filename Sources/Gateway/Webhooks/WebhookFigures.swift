@@ -50,16 +50,13 @@ final class WebhookTotals: Sendable {
     latency.withLock { $0.record(max(duration, .zero)) }
   }
 
-  /// Subscriptions that have lines of their own; the others' attempts are summed up as `_other`.
-  static let namedMax = 200
-
   /// - Parameter webhooks: by name.
   func samples(_ webhooks: [(name: String, figures: WebhookFigures)]) -> [MetricSample] {
     let all = webhooks.map { (name: $0.name, values: $0.figures.read()) }
     var samples: [MetricSample] = []
     var rest = WebhookFigures.Values()
     for (place, webhook) in all.enumerated() {
-      if place < Self.namedMax {
+      if place < SubscriptionSeries.namedMax {
         samples += Self.attempts(webhook.values, of: webhook.name)
       } else {
         for status in rest.attempts.indices {
@@ -67,14 +64,14 @@ final class WebhookTotals: Sendable {
         }
       }
     }
-    if all.count > Self.namedMax { samples += Self.attempts(rest, of: "_other") }
-    for (name, values) in all.prefix(Self.namedMax) {
+    if all.count > SubscriptionSeries.namedMax { samples += Self.attempts(rest, of: "_other") }
+    for (name, values) in all.prefix(SubscriptionSeries.namedMax) {
       samples.append(
         MetricSample(
           "millrace_webhook_concurrency", .gauge, "Requests at once that the endpoint is given.",
           labels: [("subscription", name)], value: Double(values.concurrency)))
     }
-    for (name, values) in all.prefix(Self.namedMax) {
+    for (name, values) in all.prefix(SubscriptionSeries.namedMax) {
       samples.append(
         MetricSample(
           "millrace_webhook_circuit_open", .gauge,
