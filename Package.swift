@@ -18,6 +18,7 @@ let package = Package(
     .executable(name: "millrace", targets: ["millrace"]),
     // For the packages under fuzz/ and bench/.
     .library(name: "Wire", targets: ["Wire"]),
+    .library(name: "Membership", targets: ["Membership"]),
     .library(name: "Gateway", targets: ["Gateway"]),
   ],
   dependencies: [
@@ -49,6 +50,15 @@ let package = Package(
       ],
       swiftSettings: hot),
     .target(
+      name: "Membership",
+      dependencies: [
+        "Wire",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: hot),
+    .target(
       name: "Gateway",
       dependencies: [
         "Wire", "Engine", "CNghttp2", "COpenSSL", "CCurl", "CPlatform",
@@ -61,7 +71,7 @@ let package = Package(
     .executableTarget(
       name: "millrace",
       dependencies: [
-        "Wire", "Engine", "Gateway",
+        "Wire", "Membership", "Engine", "Gateway",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOPosix", package: "swift-nio"),
@@ -71,6 +81,10 @@ let package = Package(
       name: "WireTests",
       dependencies: ["Wire", .product(name: "NIOCore", package: "swift-nio")],
       exclude: ["Golden"], swiftSettings: house),
+    .testTarget(
+      name: "MembershipTests",
+      dependencies: ["Membership", "Wire", .product(name: "NIOCore", package: "swift-nio")],
+      swiftSettings: house),
     .testTarget(name: "EngineTests", dependencies: ["Engine"], swiftSettings: house),
     // The simulator is a library, so that tests and `make sim` play the same seeds.
     .target(
