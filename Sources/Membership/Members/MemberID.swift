@@ -6,24 +6,32 @@ public struct MemberID: Hashable, Comparable, Sendable, CustomStringConvertible 
   public static let bytesMax = 64
 
   public let text: String
+  /// Where it lies on the ring of all members, the same for everyone: XXH64 of the text. Worked out once, for nearly
+  /// all that is done with an id begins with it.
+  public let place: UInt64
 
   /// nil for what is empty, too long, or has other characters.
   public init?(_ text: String) {
     var text = text
     guard text.withUTF8({ Self.isName(UnsafeRawBufferPointer($0)) }) else { return nil }
+    place = KeyHash.xxh64(text)
     self.text = text
   }
 
   public init?(_ bytes: UnsafeRawBufferPointer) {
     guard Self.isName(bytes) else { return nil }
+    place = KeyHash.xxh64(bytes)
     text = String(decoding: bytes, as: UTF8.self)
   }
 
   /// By bytes.
   public static func < (left: MemberID, right: MemberID) -> Bool { left.text < right.text }
 
-  /// Where it lies on the ring of all members, the same for everyone.
-  public var place: UInt64 { KeyHash.xxh64(text) }
+  public static func == (left: MemberID, right: MemberID) -> Bool {
+    left.place == right.place && left.text == right.text
+  }
+
+  public func hash(into hasher: inout Hasher) { hasher.combine(place) }
 
   public var description: String { text }
 

@@ -20,7 +20,7 @@ public struct Metadata: Hashable, Sendable {
   /// No pairs.
   public init() { encoded = [] }
 
-  public init(pairs: some Sequence<(name: String, value: String)>) throws(MetadataError) {
+  public init(pairs: [(name: String, value: String)]) throws(MetadataError) {
     var buffer = ByteBuffer()
     var last: String?
     for (name, value) in pairs.sorted(by: { $0.name < $1.name }) {
@@ -46,7 +46,8 @@ public struct Metadata: Hashable, Sendable {
     while position < bytes.count {
       guard let name = Self.field(bytes, at: &position), MemberID.isName(name),
         last.lexicographicallyPrecedes(name),
-        let value = Self.field(bytes, at: &position), String(validating: value, as: UTF8.self) != nil
+        let value = Self.field(bytes, at: &position),
+        String(validating: value, as: UTF8.self) != nil
       else { return nil }
       last = name
     }
@@ -62,7 +63,8 @@ public struct Metadata: Hashable, Sendable {
       while let name = Self.field(bytes, at: &position),
         let value = Self.field(bytes, at: &position)
       {
-        found.append((String(decoding: name, as: UTF8.self), String(decoding: value, as: UTF8.self)))
+        found.append(
+          (String(decoding: name, as: UTF8.self), String(decoding: value, as: UTF8.self)))
       }
     }
     return found

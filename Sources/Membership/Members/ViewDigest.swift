@@ -1,7 +1,8 @@
 // A hash of all that a node holds of the members, kept up change by change: equal hashes, equal views.
 
 /// The exclusive or of a hash of each record's id and claim: taking one out and putting one in costs the same at any
-/// size, and the order does not matter. The same on every machine and in every version, or nodes would exchange views for ever.
+/// size, and the order does not matter. The same on every machine and in every version, or nodes would exchange views
+/// for ever.
 public struct ViewDigest: Hashable, Sendable {
   public static let bucketCount = 256
 
