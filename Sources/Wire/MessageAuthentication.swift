@@ -12,14 +12,7 @@ public final class HMACKey: @unchecked Sendable {
     else { preconditionFailure("OpenSSL has no HMAC") }
     EVP_MAC_free(algorithm)  // counted; the context keeps it
     self.keyed = keyed
-    var name = Array("SHA256".utf8CString)
-    let result = name.withUnsafeMutableBufferPointer { name in
-      var parameters = [
-        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name.baseAddress, 0),
-        OSSL_PARAM_construct_end(),
-      ]
-      return EVP_MAC_init(keyed, key, key.count, &parameters)
-    }
+    let result = millrace_hmac_sha256_init(keyed, key, key.count)
     precondition(result == 1, "HMAC-SHA256 takes any key")
   }
 
