@@ -50,7 +50,9 @@ UNCHECKED_SENDABLE = {
     "Sources/Wire/MessageAuthentication.swift": "owns an EVP_MAC_CTX, immutable once made",
     "Sources/Gateway/Transport/TLSContext.swift": "owns an SSL_CTX, immutable and counted by OpenSSL",
     "Sources/Gateway/Transport/TLSSession.swift": "owns a BIO_METHOD, immutable once made",
+    "Sources/Wire/AuthenticatedEncryption.swift": "an EVP_CIPHER, fetched once, immutable; a Mutex guards contexts",
     "Sources/Wire/Digest.swift": "an EVP_MD, fetched once, immutable",
+    "Sources/Wire/KeyDerivation.swift": "an EVP_KDF, fetched once, immutable",
 }
 
 # Patterns that source code may not hold, why, and what to write instead.

@@ -1,5 +1,4 @@
 // The secret that a webhook's sender and receiver share, as Standard Webhooks writes it.
-import COpenSSL
 
 /// 24 to 64 bytes of chance; "whsec_" and their base64 as text.
 /// - SeeAlso: Standard Webhooks 1.0, "Signature scheme"
@@ -21,11 +20,7 @@ public struct SigningSecret: Sendable, Hashable {
 
   /// A new one of 32 bytes, from OpenSSL's generator for secrets.
   public static func generate() -> SigningSecret {
-    let bytes = [UInt8](unsafeUninitializedCapacity: 32) { target, count in
-      precondition(RAND_bytes(target.baseAddress, 32) == 1, "the system gives no random bytes")
-      count = 32
-    }
-    return SigningSecret(bytes: bytes)
+    SigningSecret(bytes: SecretBytes.generate(count: 32))
   }
 
   /// For the one who asked for it; not for logs.
