@@ -84,7 +84,7 @@ let package = Package(
     .testTarget(
       name: "MembershipTests",
       dependencies: ["Membership", "Wire", .product(name: "NIOCore", package: "swift-nio")],
-      swiftSettings: house),
+      exclude: ["Golden"], swiftSettings: house),
     .testTarget(name: "EngineTests", dependencies: ["Engine"], swiftSettings: house),
     // The simulator is a library, so that tests and `make sim` play the same seeds.
     .target(
