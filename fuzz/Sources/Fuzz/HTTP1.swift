@@ -11,6 +11,9 @@ func fuzzHTTP1(_ bytes: UnsafeRawBufferPointer) -> CInt {
   let whole = parse([input])
   check(parse(pieces) == whole, "what is parsed depends on how the bytes are cut")
   check(parse(input.map { [$0] }) == whole, "what is parsed depends on how single bytes are cut")
+  // A connection that begins so is HTTP/2, which does not promise the same bytes: frames go out when there is time
+  // for them, and a WINDOW_UPDATE that waits when the connection ends is not sent any more. Target http2 sees to it.
+  if input.starts(with: http2Preface) { return 0 }
 
   let together = Conversation(limits: smallLimits)
   let apart = Conversation(limits: smallLimits)
@@ -51,8 +54,11 @@ func cut(_ input: [UInt8], seed: UInt8) -> [[UInt8]] {
 
 private struct Parsed: Equatable {
   var requests = 0
-  var trace = ""
+  /// Bytes: where a body is cut, a character may be.
+  var trace: [UInt8] = []
   var isMidRequest = false
+
+  mutating func note(_ text: String) { trace += Array(text.utf8) }
 }
 
 /// Feeds a parser as a session does: what it has not consumed is given again with what came since.
@@ -79,18 +85,18 @@ private func parse(_ pieces: [[UInt8]]) -> Parsed {
         parsed.requests += 1
         let request = head.request
         check(request.headers.fields.count <= smallLimits.headFieldsMax, "too many headers")
-        parsed.trace += "\(request.method) \(request.path) \(request.query ?? "-") "
-        parsed.trace += "\(request.authority) \(head.framing) \(head.keepsAlive)"
-        for field in request.headers.fields { parsed.trace += "\n\(field.name): \(field.value)" }
-        parsed.trace += "\n"
+        parsed.note("\(request.method) \(request.path) \(request.query ?? "-") ")
+        parsed.note("\(request.authority) \(head.framing) \(head.keepsAlive)")
+        for field in request.headers.fields { parsed.note("\n\(field.name): \(field.value)") }
+        parsed.note("\n")
       case .body(let range):
         check(range.upperBound <= held.count && !range.isEmpty, "a body outside its bytes")
         bodyBytes += range.count
         check(bodyBytes <= smallLimits.bodyBytesMax, "a body over the limit")
-        parsed.trace += String(decoding: held[range], as: UTF8.self)
-      case .end: parsed.trace += "\nend\n"
+        parsed.trace += held[range]
+      case .end: parsed.note("\nend\n")
       case .failed(let problem):
-        parsed.trace += "\(problem)"
+        parsed.note("\(problem)")
         guard case .failed(problem) = held.withUnsafeBytes({ parser.next(in: $0, at: &position) })
         else { fatalError("a parser that failed goes on") }
         return parsed
