@@ -22,20 +22,6 @@ import Testing
     #expect(traces[0] == traces[1])
   }
 
-  /// Dictionaries are ordered otherwise in every process: whatever leans on that order shows here.
-  @Test func `plays the same seed alike in another process`() async throws {
-    let trace = Trace()
-    _ = Simulation(seed: 8, trace: trace).run(turns: Simulation.turnsInTests)
-    let other = try #require(
-      await #expect(processExitsWith: .success, observing: [\.standardOutputContent]) {
-        let trace = Trace()
-        _ = Simulation(seed: 8, trace: trace).run(turns: Simulation.turnsInTests)
-        print("trace hash \(trace.hash)")
-      })
-    let said = String(decoding: other.standardOutputContent, as: UTF8.self)
-    #expect(said.contains("trace hash \(trace.hash)"), "\(said)")
-  }
-
   @Test(arguments: 1...4 as ClosedRange<UInt64>)
   func `finds damage named or harmless`(seed: UInt64) {
     TrapReport.install()

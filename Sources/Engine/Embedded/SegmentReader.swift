@@ -88,6 +88,8 @@ final class SegmentReader: Sendable {
       {
         dropped = state.open.removeValue(forKey: oldest.key)?.segment
       }
+      // Others may have come and gone meanwhile: no two have the same last use, so which is oldest is never open.
+      state.uses += 1
       state.open[key] = Open(segment: opened, lastUse: state.uses)
       return (opened, dropped)
     }

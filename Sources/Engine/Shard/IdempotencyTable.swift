@@ -73,6 +73,6 @@ struct IdempotencyTable {
 
   var count: Int { entries.count }
 
-  /// Those not yet let go of.
-  var remembered: [Entry] { Array(entries.values) }
+  /// Those not yet let go of, in the order they came.
+  var remembered: [Entry] { order[oldest...].filter { entries[$0.key] == $0 } }
 }

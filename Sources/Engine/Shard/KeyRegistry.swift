@@ -37,7 +37,10 @@ struct KeyRegistry {
   mutating func filled() { sortOrder() }
 
   private mutating func sortOrder() {
-    order = entries.map { ($0.key, $0.value.timestamp) }.sorted { $0.timestamp < $1.timestamp }
+    // Keys of one moment by name: expiry may stop between them, and is to stop at the same one in every process.
+    order = entries.map { ($0.key, $0.value.timestamp) }.sorted {
+      ($0.timestamp, $0.key) < ($1.timestamp, $1.key)
+    }
     oldest = 0
   }
 

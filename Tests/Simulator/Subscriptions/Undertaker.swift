@@ -106,7 +106,8 @@ final class Undertaker: Client {
     record.forEachHeader { name, value in
       headers[String(decoding: name, as: UTF8.self)] = String(decoding: value, as: UTF8.self)
     }
-    let at = "\(streamName)/\(shard.index) offset \(record.offset) \(headers)"
+    let said = headers.sorted { $0.key < $1.key }
+    let at = "\(streamName)/\(shard.index) offset \(record.offset) \(said)"
     guard let name = headers["millrace-subscription"], let stream = headers["millrace-stream"],
       let index = headers["millrace-shard"].flatMap({ Int($0) }),
       let offset = headers["millrace-offset"].flatMap({ UInt64($0) }).map({ Offset($0) }),
