@@ -58,7 +58,7 @@ struct Settings {
       visitors: 1 + random.below(2), recordBytes: 16 << random.below(6),
       recordsMax: 1 + random.below(12), pauseMicroseconds: 100 << random.below(6),
       subscriptions: random.below(4), pullers: 1 + random.below(3), attachers: random.below(3),
-      hasSeeks: random.oneIn(2), hasFaults: !random.oneIn(4),
+      hasSeeks: !random.oneIn(4), hasFaults: !random.oneIn(4),
       hasClockJumps: random.oneIn(2))
   }
 

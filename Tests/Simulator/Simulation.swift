@@ -43,9 +43,14 @@ public final class Simulation {
     case shown(Int)
     /// As soon as so many dead letters were found: they are appended, and the journal may not know.
     case buried(Int)
+    /// As soon as a seek was answered: the journal must know, and nothing was delivered again yet.
+    case sought
   }
 
-  enum Happening { case acknowledged, shown, buried }
+  enum Happening { case acknowledged, shown, buried, sought }
+
+  /// Seeks are few: when power is to go after one, there is to be one, back over what is settled.
+  var awaitsSeek: Bool { if case .sought = crash { true } else { false } }
 
   /// - Parameter bug: put in on purpose, to see whether it is found.
   public init(seed: UInt64, trace: Trace, bug: PlantedBug? = nil) {
@@ -122,6 +127,7 @@ public final class Simulation {
     case (.buried(let left), .buried):
       crash = .buried(left - 1)
       if left <= 1 { isCrashDue = true }
+    case (.sought, .sought): isCrashDue = true
     default: break
     }
   }
@@ -132,7 +138,10 @@ public final class Simulation {
   public func run(turns: Int) -> Outcome {
     world.note("seed \(seed)")
     scheduleWeather()
-    while world.turns < turns && world.violation == nil { live(turnsMax: 400 + turns / 5) }
+    let turnsMax = 400 + turns / 5
+    while world.turns < turns && world.violation == nil { live(turnsMax, drawCrash(turnsMax)) }
+    // Seeks are few, and power seldom goes right after one: a life is kept for that.
+    if registrar != nil, settings.hasSeeks, world.violation == nil { live(2 * turnsMax, .sought) }
     if world.violation == nil { finish() }
     return makeOutcome()
   }
@@ -147,9 +156,11 @@ public final class Simulation {
   }
 
   /// One life in bad weather, up to its crash or its stop.
-  private func live(turnsMax: Int) {
-    crash = drawCrash(turnsMax)
+  private func live(_ turnsMax: Int, _ end: Crash) {
+    crash = end
     guard let life = open() else { return }
+    // Attempts to open that failed are no life.
+    if case .sought = end { crash = end }
     let isStopped = random.oneIn(5)
     if settings.hasFaults && random.oneIn(2) { climate.change(drawWeather(), world) }
     let lastTurn = world.turns + 200 + random.below(turnsMax)
@@ -160,16 +171,17 @@ public final class Simulation {
       let patience = world.turns + 50_000
       advance { life.isStopped || self.world.turns >= patience }
     }
-    end(life)
+    self.end(life)
   }
 
   private func drawCrash(_ turnsMax: Int) -> Crash {
-    switch random.below(registrar == nil ? 5 : 6) {
+    switch random.below(registrar == nil ? 5 : settings.hasSeeks ? 7 : 6) {
     case 0: return .operations(random.below(40))
     case 1: return .operations(random.below(turnsMax / 8))
     case 2: return .acknowledged(1 + random.below(turnsMax / 40))
     case 3: return .shown(1 + random.below(turnsMax / 40))
     case 5: return .buried(1 + random.below(3))
+    case 6: return .sought
     default: return .never
     }
   }

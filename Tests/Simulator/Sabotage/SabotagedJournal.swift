@@ -4,8 +4,10 @@ import NIOCore
 import Wire
 
 struct SabotagedJournal {
-  /// The last snapshot that went through, and where its first track stood.
-  private var snapshot: (value: [UInt8], floor: UInt64)?
+  /// What the journal's records say of its first track: where it stood last, and all that was settled.
+  private var floor: UInt64?
+  private var settled: Set<UInt64> = []
+  private var heardTo = Offset.zero
 
   private static let changesKind: UInt8 = 1
   private static let snapshotKind: UInt8 = 2
@@ -20,6 +22,16 @@ struct SabotagedJournal {
       return false
     }
     return isOurs
+  }
+
+  /// What an owner reads when it takes over, piece by piece.
+  mutating func heard(_ chunk: FrameChunk, from: Offset) {
+    if from != heardTo { (floor, settled) = (nil, []) }
+    heardTo = chunk.end
+    chunk.forEachRecord(from: from) { record in
+      if RecordContent.origin(of: record.value) == nil { learn(Array(record.value)) }
+      return true
+    }
   }
 
   mutating func rewritten(_ frame: Frame, _ bug: PlantedBug) -> Frame {
@@ -42,21 +54,71 @@ struct SabotagedJournal {
     switch (bug, value[1]) {
     case (.acksNotWritten, Self.changesKind) where frame.baseOffset.rawValue % 8 == 5:
       return Self.noChanges
-    case (.seekNotJournaled, Self.snapshotKind): return withoutSeek(value)
+    case (.seekNotJournaled, _): return withoutSeek(value)
     case (.floorOneTooFar, Self.snapshotKind): return Self.withTrack(value) { $0.floor += 1 }
     case (.rangesForgotten, Self.snapshotKind): return Self.withTrack(value) { $0.settled = [] }
     default: return value
     }
   }
 
-  /// A seek is a snapshot that stands before the last one: that is written once more in its place.
+  /// A seek back is a snapshot in which less is settled than before: it is written as if it had not been.
   private mutating func withoutSeek(_ value: [UInt8]) -> [UInt8] {
-    var floor: UInt64?
-    _ = Self.withTrack(value) { floor = $0.floor }
-    guard let floor else { return value }
-    if let snapshot, floor < snapshot.floor { return snapshot.value }
-    snapshot = (value, floor)
-    return value
+    let before = self
+    learn(value)
+    guard value[1] == Self.snapshotKind, let floor, let lowest = before.settled.min(),
+      !before.settled.allSatisfy({ $0 < floor || settled.contains($0) })
+    else { return value }
+    let written = Self.withTrack(value) { track in
+      track.floor = before.floor ?? lowest
+      while before.settled.contains(track.floor) { track.floor += 1 }
+      let floor = track.floor
+      track.settled = Self.ranges(before.settled.filter { $0 > floor })
+    }
+    learn(written)
+    return written
+  }
+
+  private mutating func learn(_ value: [UInt8]) {
+    guard value[1] == Self.changesKind else {
+      _ = Self.withTrack(value) { track in
+        floor = track.floor
+        settled = Set(0..<track.floor).union(Self.offsets(track.settled))
+      }
+      return
+    }
+    value.withUnsafeBytes { bytes in
+      var position = 2
+      func number() -> UInt64 { Varint.read(bytes, at: &position) ?? 0 }
+      for _ in 0..<number() {
+        let track = number()
+        let offsets = Self.offsets((0..<(2 * number())).map { _ in number() })
+        if track == 0 { settled.formUnion(offsets) }
+      }
+    }
+  }
+
+  /// Of ranges, each by its distance from the one before and its length.
+  private static func offsets(_ ranges: [UInt64]) -> [UInt64] {
+    var end: UInt64 = 0
+    return stride(from: 0, to: ranges.count, by: 2).flatMap { index in
+      let start = end + ranges[index]
+      end = start + ranges[index + 1]
+      return start..<end
+    }
+  }
+
+  private static func ranges(_ offsets: Set<UInt64>) -> [UInt64] {
+    var ranges: [UInt64] = []
+    var end: UInt64 = 0
+    for offset in offsets.sorted() {
+      if offset == end, !ranges.isEmpty {
+        ranges[ranges.count - 1] += 1
+      } else {
+        ranges += [offset - end, 1]
+      }
+      end = offset + 1
+    }
+    return ranges
   }
 
   /// A snapshot's track, as far as bugs are interested.

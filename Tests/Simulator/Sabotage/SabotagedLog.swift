@@ -3,7 +3,10 @@ import Engine
 import Wire
 
 final class SabotagedLog: LogStore {
-  private final class State { var clients: [ShardID: SabotagedClient] = [:] }
+  private final class State {
+    var clients: [ShardID: SabotagedClient] = [:]
+    var journals: [ShardID: SabotagedJournal] = [:]
+  }
   private let base: any LogStore
   private let bug: PlantedBug
   private let state = Held(State())
@@ -44,7 +47,9 @@ final class SabotagedLog: LogStore {
       let held = Held(client)
       executor(of: frame.shard).execute { held.value.answerEarly() }
     }
-    base.append(client.journal.rewritten(frame, bug))
+    var journal = state.value.journals[frame.shard] ?? SabotagedJournal()
+    base.append(journal.rewritten(frame, bug))
+    state.value.journals[frame.shard] = journal
   }
 
   var frameBytesMax: Int { base.frameBytesMax }
@@ -82,7 +87,16 @@ final class SabotagedLog: LogStore {
       let chunk = FrameChunk(staged.filter { $0.endOffset > from })
       return executor.execute { reply(.frames(chunk)) }
     }
-    base.read(shard, from: from, bytesMax: bytesMax, on: executor, reply: reply)
+    guard bug == .seekNotJournaled else {
+      return base.read(shard, from: from, bytesMax: bytesMax, on: executor, reply: reply)
+    }
+    let state = state
+    base.read(shard, from: from, bytesMax: bytesMax, on: executor) { outcome in
+      if case .frames(let chunk) = outcome {
+        state.value.journals[shard, default: SabotagedJournal()].heard(chunk, from: from)
+      }
+      reply(outcome)
+    }
   }
 
   func find(
@@ -109,7 +123,6 @@ private final class SabotagedClient: LogClient {
   var staged: [Frame] = []
   /// It owns a subscription's journal.
   var isJournal = false
-  var journal = SabotagedJournal()
   /// Of the frames that are staged those that were called committed already.
   private var early = 0
 

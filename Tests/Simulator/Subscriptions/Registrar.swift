@@ -22,6 +22,8 @@ final class Registrar: Client {
   private let names: [String]
   private var entries: [String: Entry] = [:]
   private var isBusy = false
+  /// Not looked at since the server came back: what it knows is checked before it is told anything new.
+  private var unseen: [String] = []
   /// Every subscription that there ever was.
   private(set) var all: [SubscriptionModel] = []
   /// Those of which everything was seen to be settled, once no more came.
@@ -58,7 +60,10 @@ final class Registrar: Client {
     return "changes of \(open), everything settled of \(owed)"
   }
 
-  override func start() { act() }
+  override func start() {
+    unseen = names
+    act()
+  }
   override func dropped() {
     isBusy = false
     drained = []
@@ -66,7 +71,8 @@ final class Registrar: Client {
   }
 
   private func act() {
-    defer { later(.microseconds(random.below(6000))) { self.act() } }
+    let pause = random.below(simulation.awaitsSeek ? 1500 : 6000)
+    defer { later(.microseconds(pause)) { self.act() } }
     guard !isBusy, simulation.undertaker.hasStream else { return }
     for name in names {
       switch entries[name]! {
@@ -74,6 +80,9 @@ final class Registrar: Client {
       case .doomed(let known): return delete(known)
       case .absent, .present: break
       }
+    }
+    while let name = unseen.popLast() {
+      if case .present(let known) = entries[name]!, known.isUsable { return look(known) }
     }
     let name = names[random.below(names.count)]
     switch entries[name]! {
@@ -91,13 +100,17 @@ final class Registrar: Client {
   }
 
   private func change(_ known: SubscriptionModel) {
+    if simulation.awaitsSeek {
+      if known.settledAndKept < 3 { return look(known) }
+      return seek(known, to: random.oneIn(4) ? drawTarget(known) : .earliest)
+    }
     switch random.below(100) {
     case 0: delete(known)
     case 1...3: patch(known)
     case 4...6: setState(known, isPaused: !known.isPaused)
-    case 7...12: if simulation.settings.hasSeeks { seek(known) }
-    case 13...16: if simulation.settings.hasSeeks { replay(known) }
-    case 17..<40: look(known)
+    case 7...16: if simulation.settings.hasSeeks { seek(known, to: drawTarget(known)) }
+    case 17...20: if simulation.settings.hasSeeks { replay(known) }
+    case 21..<40: look(known)
     case 40..<60: lookInFlight(known)
     default: if known.isPaused { setState(known, isPaused: false) }
     }
@@ -248,10 +261,9 @@ final class Registrar: Client {
 
   // MARK: Moving
 
-  private func seek(_ known: SubscriptionModel) {
+  private func seek(_ known: SubscriptionModel, to target: SeekTarget) {
     guard let handle = handle(known) else { return }
     isBusy = true
-    let target = drawTarget(known)
     known.seeks()
     note("sends \(known.label) to \(target)")
     life!.engine.seek(
@@ -264,6 +276,7 @@ final class Registrar: Client {
           self.model.counts.seeks += 1
           known.sought(to: places)
           self.checkPlaces(places, target, known)
+          self.simulation.happened(.sought)
         case .failure(let error):
           self.note("cannot send \(known.label): \(error)")
           known.soughtInVain(certainly: error.hadNoEffect)

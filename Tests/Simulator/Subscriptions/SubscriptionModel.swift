@@ -331,12 +331,19 @@ final class SubscriptionModel {
     leases[id.leaseID]?.extended(id.offset, on: id.track, until: until)
   }
 
-  func settles(_ id: AckID) { fate(of: id)?.settlesInFlight += 1 }
+  /// Of a record not delivered since a seek, too: what is counted here is what `settled` takes off.
+  func settles(_ id: AckID) { tracks[id.track]?.fate(of: id.offset).settlesInFlight += 1 }
 
   /// What came of `settles`.
   func settled(_ id: AckID, _ end: SettleEnd, asked: Asked, givesUp reason: String? = nil) {
-    // A seek may have made a new fate of it.
-    guard let fate = fate(of: id), fate.settlesInFlight > 0 else { return }
+    guard let fate = fate(of: id) else { return }
+    guard asked.seeks == seeksDone else {
+      // Counted for the fate that it had before a seek; the server may have done the seek first all the same.
+      if end != .refused { fate.mayBeSettled = true }
+      if let reason, end != .refused { fate.reasons.insert(reason) }
+      return
+    }
+    guard fate.settlesInFlight > 0 else { return }
     fate.settlesInFlight -= 1
     switch end {
     case .ok:
@@ -460,6 +467,16 @@ final class SubscriptionModel {
     // What is given up counts until it is buried.
     return track.fates.values.count {
       $0.ok != nil && $0.offset >= track.owedFrom && !($0.isGivenUp && plan.buries)
+    }
+  }
+
+  /// How many records were settled for certain and would come again after a seek to the earliest.
+  var settledAndKept: Int {
+    stream.shards.reduce(0) { sum, shard in
+      sum
+        + mainTrack(of: shard.index).fates.values.count {
+          $0.ok != nil && $0.offset >= shard.trimAsked
+        }
     }
   }
 
