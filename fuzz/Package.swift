@@ -15,6 +15,7 @@ let package = Package(
       name: "Fuzz",
       dependencies: [
         "CFuzzer", .product(name: "Gateway", package: "millrace"),
+        .product(name: "Membership", package: "millrace"),
         .product(name: "Wire", package: "millrace"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOEmbedded", package: "swift-nio"),

@@ -14,6 +14,8 @@ public enum Codec {
 
   /// Writes the message; rumours, as `encode` makes them, may follow right behind it.
   public static func encode(_ message: Message, into buffer: inout ByteBuffer) {
+    // Enough for a ping of names as most are, so that the buffer grows once and not four times.
+    buffer.reserveCapacity(minimumWritableBytes: 64)
     buffer.writeInteger(Kind(message).rawValue)
     switch message {
     case .ping(let ping):
