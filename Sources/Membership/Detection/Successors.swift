@@ -8,7 +8,7 @@ public enum Successors {
   /// The `count` present members that follow the roster's own on the ring of ids.
   public static func next(_ count: Int, among roster: Roster) -> [Member] {
     let own = roster.own.id.place
-    return best(count, of: roster.others(.present)) { $0.id.place &- own }
+    return best(count, of: roster.slots(.present), in: roster) { $0 &- own }
   }
 
   /// The `count` present members, perhaps the own, that probe a suspect at once: by rendezvous hash (Thaler,
@@ -16,32 +16,32 @@ public enum Successors {
   public static func confirmers(
     of suspect: Member, _ count: Int, among roster: Roster
   ) -> [Member] {
-    let claim = suspect.claim.with(.suspect)
-    let salt = ViewDigest.hash(place: suspect.id.place, claim: claim)
-    let others = roster.members.lazy.filter { $0.status.isPresent && $0.id != suspect.id }
-    return best(count, of: others) { ViewDigest.mixed($0.id.place, salt) }
+    let salt = ViewDigest.hash(place: suspect.id.place, claim: suspect.claim.with(.suspect))
+    let own: [Int32] = roster.own.status.isPresent ? [Roster.ownSlot] : []
+    return best(count, of: roster.slots(.present) + own, in: roster, except: suspect.id) {
+      ViewDigest.mixed($0, salt)
+    }
   }
 
-  /// The `count` with the least scores, the least first.
+  /// The `count` whose places have the least scores, the least first. Records are touched only where they may be among
+  /// them: in a large cluster everyone does this at each suspicion.
   private static func best(
-    _ count: Int, of members: some Sequence<Member>, by score: (Member) -> UInt64
+    _ count: Int, of slots: [Int32], in roster: Roster, except: MemberID? = nil,
+    by score: (UInt64) -> UInt64
   ) -> [Member] {
     guard count > 0 else { return [] }
     var best: [(score: UInt64, member: Member)] = []
-    for member in members {
-      let entry = (score: score(member), member: member)
-      if best.count == count {
-        guard precedes(entry, best[count - 1]) else { continue }
-        best.removeLast()
-      }
-      best.insert(entry, at: best.firstIndex { precedes(entry, $0) } ?? best.count)
+    var worst = UInt64.max
+    for slot in slots {
+      let found = score(roster.place(inSlot: Int(slot)))
+      guard found <= worst, let member = roster.member(inSlot: Int(slot)), member.id != except
+      else { continue }
+      // Equal ones are in the order of their ids.
+      let place = best.firstIndex { (found, member.id) < ($0.score, $0.member.id) } ?? best.count
+      best.insert((found, member), at: place)
+      if best.count > count { best.removeLast() }
+      if best.count == count { worst = best[count - 1].score }
     }
     return best.map(\.member)
-  }
-
-  private static func precedes(
-    _ left: (score: UInt64, member: Member), _ right: (score: UInt64, member: Member)
-  ) -> Bool {
-    left.score != right.score ? left.score < right.score : left.member.id < right.member.id
   }
 }

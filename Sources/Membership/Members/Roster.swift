@@ -182,7 +182,12 @@ extension Roster {
     return nil
   }
 
+  static let ownSlot: Int32 = 0
+
   func member(inSlot slot: Int) -> Member? { slots[slot] }
+
+  /// Of one that is known to be there.
+  func place(inSlot slot: Int) -> UInt64 { slots[slot]!.id.place }
 
   func slots(_ kind: Kind) -> [Int32] { lists[kind.rawValue] }
 

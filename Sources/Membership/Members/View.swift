@@ -4,8 +4,7 @@ import Wire
 /// Two nodes that hold the same members, each in the same generation, hold a view of the same id.
 public struct View: Hashable, Sendable {
   public let id: UInt64
-  /// In the order of their ids.
-  public let members: [MemberID]
+  private let ids: [MemberID]
 
   /// - Parameter members: Each once, in any order.
   public init(members: some Sequence<(id: MemberID, generation: UInt64)>) {
@@ -15,7 +14,16 @@ public struct View: Hashable, Sendable {
       hash ^= ViewDigest.mixed(id.place, generation)
       ids.append(id)
     }
-    self.id = ViewDigest.mixed(hash, UInt64(ids.count))
-    self.members = ids.sorted()
+    id = ViewDigest.mixed(hash, UInt64(ids.count))
+    self.ids = ids
   }
+
+  public var count: Int { ids.count }
+
+  /// In the order of their ids; sorted when asked, since most ask for the view's id alone.
+  public var members: [MemberID] { ids.sorted() }
+
+  public static func == (left: View, right: View) -> Bool { left.id == right.id }
+
+  public func hash(into hasher: inout Hasher) { hasher.combine(id) }
 }
