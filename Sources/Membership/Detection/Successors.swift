@@ -30,18 +30,26 @@ public enum Successors {
     by score: (UInt64) -> UInt64
   ) -> [Member] {
     guard count > 0 else { return [] }
-    var best: [(score: UInt64, member: Member)] = []
-    var worst = UInt64.max
+    var scores: [UInt64] = []
+    var chosen: [Member] = []
     for slot in slots {
       let found = score(roster.place(inSlot: Int(slot)))
-      guard found <= worst, let member = roster.member(inSlot: Int(slot)), member.id != except
-      else { continue }
+      if scores.count == count, found > scores[count - 1] { continue }
+      guard let member = roster.member(inSlot: Int(slot)), member.id != except else { continue }
+      var place = scores.count
       // Equal ones are in the order of their ids.
-      let place = best.firstIndex { (found, member.id) < ($0.score, $0.member.id) } ?? best.count
-      best.insert((found, member), at: place)
-      if best.count > count { best.removeLast() }
-      if best.count == count { worst = best[count - 1].score }
+      while place > 0,
+        found < scores[place - 1] || found == scores[place - 1] && member.id < chosen[place - 1].id
+      {
+        place -= 1
+      }
+      scores.insert(found, at: place)
+      chosen.insert(member, at: place)
+      if scores.count > count {
+        scores.removeLast()
+        chosen.removeLast()
+      }
     }
-    return best.map(\.member)
+    return chosen
   }
 }
