@@ -11,6 +11,12 @@ public enum Successors {
     return best(count, of: roster.slots(.present), in: roster) { $0 &- own }
   }
 
+  /// The present member that precedes the roster's own.
+  public static func previous(among roster: Roster) -> Member? {
+    let own = roster.own.id.place
+    return best(1, of: roster.slots(.present), in: roster) { own &- $0 }.first
+  }
+
   /// The `count` present members, perhaps the own, that probe a suspect at once: by rendezvous hash (Thaler,
   /// Ravishankar, 1998) of member and claim, so that each suspicion has others.
   public static func confirmers(
