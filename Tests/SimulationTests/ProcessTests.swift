@@ -4,9 +4,10 @@ import Simulator
 import Testing
 
 @Suite struct `In another process` {
-  /// Seed 23 parted in one process of three when the reader of segments could find two files to be the oldest.
+  /// Each of these parted, in three processes of eight or so, when the reader of segments could find two files to be
+  /// the oldest.
   @Test func `a seed plays the same`() async throws {
-    try await compare(nil, seeds: [1, 7, 23], processes: 6)
+    try await compare(nil, seeds: [16, 39, 43, 49], processes: 3)
   }
 
   /// Some are found, some end in a precondition of the Engine.

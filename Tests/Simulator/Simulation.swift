@@ -37,6 +37,8 @@ public final class Simulation {
     case turns(Int)
     /// Before the disk operation after so many.
     case operations(Int)
+    /// The same, counted from the first sync that fails: what it should have written is not on the disk.
+    case failedSync(Int)
     /// As soon as so many answers were given: what they said must hold at that very moment.
     case acknowledged(Int)
     /// As soon as so many chunks were shown.
@@ -162,7 +164,11 @@ public final class Simulation {
     // Attempts to open that failed are no life.
     if case .sought = end { crash = end }
     let isStopped = random.oneIn(5)
-    if settings.hasFaults && random.oneIn(2) { climate.change(drawWeather(), world) }
+    if case .failedSync = end {
+      climate.change(Weather(syncFaults: 2 + random.below(12), only: "lanes"), world)
+    } else if settings.hasFaults && random.oneIn(2) {
+      climate.change(drawWeather(), world)
+    }
     let lastTurn = world.turns + 200 + random.below(turnsMax)
     advance { self.world.turns >= lastTurn }
     if isStopped && !isCrashDue && world.violation == nil {
@@ -175,13 +181,18 @@ public final class Simulation {
   }
 
   private func drawCrash(_ turnsMax: Int) -> Crash {
-    switch random.below(registrar == nil ? 5 : settings.hasSeeks ? 7 : 6) {
+    var kinds = [0, 1, 2, 3, 4]
+    if settings.hasFaults { kinds.append(5) }
+    if registrar != nil { kinds.append(6) }
+    if registrar != nil, settings.hasSeeks { kinds.append(7) }
+    switch kinds[random.below(kinds.count)] {
     case 0: return .operations(random.below(40))
     case 1: return .operations(random.below(turnsMax / 8))
     case 2: return .acknowledged(1 + random.below(turnsMax / 40))
     case 3: return .shown(1 + random.below(turnsMax / 40))
-    case 5: return .buried(1 + random.below(3))
-    case 6: return .sought
+    case 5: return .failedSync(random.below(8))
+    case 6: return .buried(1 + random.below(3))
+    case 7: return .sought
     default: return .never
     }
   }
@@ -203,9 +214,11 @@ public final class Simulation {
       let lanes = 1 + random.below(settings.lanesMax)
       let life = Life(lifeCount, lanes: lanes, disk, world)
       world.note("life \(lifeCount) with \(lanes) lanes")
-      if case .operations(let count) = crash {
-        disk.operationsLeft = count
-        disk.onLastOperation = { [unowned self] in isCrashDue = true }
+      disk.onLastOperation = { [unowned self] in isCrashDue = true }
+      switch crash {
+      case .operations(let count): disk.operationsLeft = count
+      case .failedSync(let count): disk.operationsAfterFailedSync = count
+      default: break
       }
       life.open(machine, settings, time)
       let patience = world.turns + 100_000

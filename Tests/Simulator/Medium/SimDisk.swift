@@ -103,6 +103,7 @@ final class SimWitness: DiskWitness {
         state.medium.failSync(state.medium.files[number]!)
       }
       heard.value.failures = state.medium.failures
+      state.syncFailed()
       throw error
     }
     state.note("sync all")
@@ -125,6 +126,8 @@ final class DiskState {
   var isDead = false
   /// Operations until the crash that was asked for; negative is never.
   var operationsLeft = -1
+  /// The same from the first sync on that fails.
+  var operationsAfterFailedSync = -1
   var onLastOperation: () -> Void = {}
 
   init(_ medium: Medium, _ climate: Climate, _ world: World) {
@@ -155,6 +158,10 @@ final class DiskState {
       note("EIO \(operation) \(path)")
       throw DiskError(.inputOutput, operation: operation, path: path, code: 5)
     }
+  }
+
+  func syncFailed() {
+    if operationsLeft < 0 { operationsLeft = operationsAfterFailedSync }
   }
 
   var freeBytes: Int {
@@ -253,6 +260,7 @@ final class SimFile: DiskFile {
       try disk.begin("sync", handle.path, faults: disk.weather.syncFaults)
     } catch {
       if !disk.isDead { disk.medium.failSync(handle.file) }
+      disk.syncFailed()
       hearFailures()
       throw error
     }

@@ -6,7 +6,7 @@ import Wire
 public enum PlantedBug: String, CaseIterable, Codable, Sendable {
   /// Those that a test looks for are found by one of the seeds from 1 up to this one.
   public static let seedsMax: UInt64 = 20
-  /// All but those that take a crash between one commit and the next: that may take tens or hundreds of seeds.
+  /// All but those that take a crash between one commit and the next: that may take tens of seeds.
   public static let foundSoon = allCases.filter { $0 != .maybeToldAsNo && $0 != .burialsUnnumbered }
 
   /// A commit is answered first and synced a moment later.
