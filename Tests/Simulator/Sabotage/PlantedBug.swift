@@ -5,7 +5,7 @@ import Wire
 /// No switch for them is in the Engine: a seam that lies makes it behave as if its code were wrong.
 public enum PlantedBug: String, CaseIterable, Codable, Sendable {
   /// Those that a test looks for are found by one of the seeds from 1 up to this one.
-  public static let seedsMax: UInt64 = 20
+  public static let seedsMax: UInt64 = 40
   /// All but those that take a crash between one commit and the next: that may take tens of seeds.
   public static let foundSoon = allCases.filter { $0 != .maybeToldAsNo && $0 != .burialsUnnumbered }
 
