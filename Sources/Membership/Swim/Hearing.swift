@@ -1,8 +1,10 @@
 // What others say of a member, held against what is known of it, and all that follows from a change.
 
 extension Swim {
-  /// - Parameter inView: It came in an exchange of views, and may be old.
-  mutating func hear(_ rumour: Rumour, inView: Bool = false) {
+  /// - Parameters:
+  ///   - inView: It came in an exchange of views, and may be old.
+  ///   - isFirstHand: It came from the member itself.
+  mutating func hear(_ rumour: Rumour, inView: Bool = false, isFirstHand: Bool = false) {
     let known = roster[rumour.id]
     if inView, rumour.claim.status == .dead, let known, known.status == .alive,
       known.claim == rumour.claim.with(.alive)
@@ -16,6 +18,7 @@ extension Swim {
     if let change = roster.merge(rumour, at: clock) {
       // What one is told on joining is known to the others; `review` sees to those that joined in the same moment.
       apply(change, rumour, isNews: !inView || joinedAt != nil || !has(.antiEntropy))
+      noteReturn(change, isFirstHand: isFirstHand)
     } else if roster.refusedCount != refusedBefore {
       counters.refused[.limit] += 1
     } else if rumour.claim.status == .suspect, rumour.claim == known?.claim {
@@ -54,17 +57,23 @@ extension Swim {
     endProbe(outdatedBy: after)
     if isNews { dissemination.enqueue(rumour, encoded: Codec.encode(rumour)) }
     if after.status == .suspect {
-      suspect(after, rumour, silentSince: silentSince ?? now)
+      suspect(after, rumour, silentSince: silentSince ?? heardSilence(rumour))
     } else {
       suspicions[after.id] = nil
     }
     stable.suspects(count: roster.count(.suspect))
     if !isPresent { closeStreams(with: after.id) }
     if after.status == .dead, wasPresent { hasUrgentNews = true }
-    if let before, !before.status.isPresent, isPresent, !isNewLife {
-      // It was thought dead: much else may have been missed, on both sides.
-      exchangeViews(with: after)
-    }
+  }
+
+  /// One that was thought dead is there: much else may have been missed, on both sides. Who hears of it from itself
+  /// exchanges views with it, and of all the others a few.
+  private mutating func noteReturn(_ change: Roster.Change, isFirstHand: Bool) {
+    guard let before = change.before, !before.status.isPresent, change.after.status.isPresent,
+      before.claim.generation == change.after.claim.generation,
+      isFirstHand || random.below(max(1, roster.presentCount)) < 3
+    else { return }
+    exchangeViews(with: change.after)
   }
 
   /// The events of one member follow `Event`'s automaton whatever is missed in between.

@@ -13,7 +13,11 @@ struct Departure: Sendable {
 extension Swim {
   mutating func leave() {
     guard departure == nil else { return }
-    setOwn { $0.claim.status = .left }
+    let end = clock
+    setOwn {
+      $0.claim.status = .left
+      $0.since = end
+    }
     // Nobody who holds a lifeline wonders at its end.
     for id in streams.ids(where: { $0.role.isLifeline && $0.isConnected }) {
       write(.gossip(Gossip(from: self.id)), rumours: [encoded(own)], on: id)

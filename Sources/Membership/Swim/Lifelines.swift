@@ -4,8 +4,8 @@ extension Swim {
   /// Members come and go in groups; the ring is looked at when they have.
   private static let settling = Duration.seconds(1)
   private static let settlingMax = Duration.seconds(3)
-  /// Before one that nobody refused is tried again.
-  private static let silenceDelay = Duration.seconds(5)
+  /// Before one that could not be opened is tried again.
+  private static let retryDelay = Duration.seconds(5)
 
   mutating func ringChanged() {
     let first = ringChangedAt ?? now
@@ -52,7 +52,7 @@ extension Swim {
     let isSilent = end == .timedOut || end == .unreachable
     if has(.lifelines) {
       timers.bringForward(
-        .lifelines, to: now + (isSilent && !wasConnected ? Self.silenceDelay : Self.settling))
+        .lifelines, to: now + (wasConnected ? Self.settling : Self.retryDelay))
     }
     if wasConnected || !isSilent { examine(id) }
   }

@@ -18,7 +18,8 @@ extension Swim {
     counters.received[packet.message.kind] += 1
     if let sender = packet.message.sender { noteSign(of: sender) }
     let isTrusted = isTrusted(source)
-    let isBehind = hear(packet.rumours, from: source)
+    let isBehind = hear(
+      packet.rumours, from: source, sender: packet.message.sender)
     guard !isStopped else { return }
 
     switch packet.message {
@@ -40,15 +41,20 @@ extension Swim {
     }
   }
 
+  /// - Parameters:
+  ///   - source: Where a datagram came from; none for a stream.
+  ///   - sender: Who says so, if one knows.
   /// - Returns: Whether the sender is behind in what it knows of this node.
-  mutating func hear(_ rumours: [Rumour], from source: Endpoint?, inView: Bool = false) -> Bool {
+  mutating func hear(
+    _ rumours: [Rumour], from source: Endpoint?, sender: MemberID? = nil, inView: Bool = false
+  ) -> Bool {
     var isBehind = false
     for rumour in rumours where !isStopped {
       counters.rumoursReceived += 1
       if rumour.id == id {
         if hearOfSelf(rumour, from: source) { isBehind = true }
       } else {
-        hear(rumour, inView: inView)
+        hear(rumour, inView: inView, isFirstHand: rumour.id == sender)
       }
     }
     return isBehind
@@ -75,7 +81,7 @@ extension Swim {
       lessons.append(encoded(own))
     }
     if let sender = roster[ping.from], ping.from != id, sender.status != .alive,
-      sender.claim.generation == ping.generation
+      sender.claim.generation == ping.generation, has(.buddy) || sender.status != .suspect
     {
       lessons.append(encoded(sender))
     }

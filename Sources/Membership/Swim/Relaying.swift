@@ -14,6 +14,8 @@ struct Relay: Sendable {
   var dueAt: Instant
   let endsAt: Instant
   var hasSaidNo = false
+  /// It stays until its time is over, so that there are never more timers than relays.
+  var isAnswered = false
 }
 
 extension Swim {
@@ -26,7 +28,8 @@ extension Swim {
       return counters.refused[.unexpected] += 1
     }
     guard relays.count < Relay.countMax else { return counters.refused[.limit] += 1 }
-    let remaining = Duration.milliseconds(Int64(request.remainingMilliseconds))
+    let asked = Duration.milliseconds(Int64(request.remainingMilliseconds))
+    let remaining = min(asked, probePeriod * (LocalHealth.scoreMax + 1))
     nextRelay = (nextRelay + 1) & ~Relay.sequenceBit
     relays[nextRelay] = Relay(
       asker: request.from, endpoint: source, sequence: request.sequence, target: request.target,
@@ -44,8 +47,8 @@ extension Swim {
 
   mutating func passOn(_ ack: Ack) {
     let number = ack.sequence & ~Relay.sequenceBit
-    guard let relay = relays[number], relay.target == ack.from else { return }
-    relays[number] = nil
+    guard let relay = relays[number], relay.target == ack.from, !relay.isAnswered else { return }
+    relays[number]!.isAnswered = true
     let answer = Ack(
       sequence: relay.sequence, from: ack.from, generation: ack.generation, view: ack.view)
     post(.ack(answer), to: relay.endpoint, for: relay.asker)
@@ -54,7 +57,7 @@ extension Swim {
   mutating func pursueRelay(_ number: UInt32) {
     guard var relay = relays[number] else { return }
     guard now >= relay.dueAt else { return timers.add(.relay(number), at: relay.dueAt) }
-    guard !relay.hasSaidNo, has(.nacks) else {
+    guard !relay.hasSaidNo, !relay.isAnswered, has(.nacks) else {
       relays[number] = nil
       return
     }

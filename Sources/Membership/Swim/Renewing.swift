@@ -6,6 +6,7 @@ extension Swim {
     var profile = own.profile
     change(&profile)
     guard profile != own.profile else { return }
+    let generation = claim.generation
     setOwn {
       $0.profile = profile
       if $0.claim.incarnation < .max {
@@ -15,6 +16,7 @@ extension Swim {
         $0.claim.incarnation = 0
       }
     }
+    if claim.generation != generation { persist() }
   }
 
   mutating func rotate(to keyring: Keyring) {

@@ -43,6 +43,12 @@ extension Swim {
     }
   }
 
+  /// Since when a member is silent of which others say so. A verdict takes a period, unless it is a refusal: what is
+  /// heard of a silence began at least so long ago, and all who hear of it end it at about the same time.
+  func heardSilence(_ rumour: Rumour) -> Instant {
+    rumour.accuser == nil || rumour.isRefused ? now : now - probePeriod
+  }
+
   /// Another accuser, of the very claim that is held for suspect.
   mutating func confirm(_ rumour: Rumour) {
     guard let accuser = rumour.accuser,

@@ -179,8 +179,15 @@ public struct Swim: Sendable {
       gossipIfNew()
       if departure == nil { timers[.view] = stable.deadline }
       while let first = timers.first, isStale(first) { timers.dropFirst() }
+      if timers.count > timersMax { timers.keep(timers.wakes.map { !isStale($0) }) }
     }
     swap(&self.actions, &actions)
+  }
+
+  /// A flood of streams that end at once, or of answered probes, leaves timers behind; there are a few for each thing
+  /// that is waited for.
+  private var timersMax: Int {
+    1024 + 16 * (probes.count + relays.count + suspicions.count + streams.count)
   }
 
   private mutating func ring(_ alarm: Alarm) {

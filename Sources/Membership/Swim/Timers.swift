@@ -85,6 +85,14 @@ struct Timers: Sendable {
 
   var count: Int { heap.count }
 
+  /// Leaves only those that wait for something.
+  mutating func keep(_ isLive: [Bool]) {
+    let kept = zip(heap, isLive).filter(\.1).map(\.0)
+    heap = kept.sorted { $0.precedes($1) }
+  }
+
+  var wakes: [Wake] { heap.map(\.wake) }
+
   private mutating func removeFirst() -> Wake {
     let wake = heap[0].wake
     let last = heap.removeLast()

@@ -89,6 +89,19 @@ import Wire
     #expect(network.hasEqualRecords())
   }
 
+  @Test func `one that leaves after a long life has just left`() throws {
+    let network = TestNetwork.cluster(of: 2, seed: 79) {
+      $0.configuration.probePeriod = .seconds(600)
+      $0.configuration.mechanisms.remove(.watch)
+    }
+    network.run(for: .seconds(80 * 3600))
+    network.perform(.leave, on: 1)
+    network.run(for: .seconds(1))
+    let member = try #require(network.swim(0).member(TestNetwork.id(1)))
+    #expect(member.status == .left)
+    #expect(network.now - member.since <= .seconds(2))
+  }
+
   @Test func `any datagram that is not understood changes nothing but a count`() {
     let network = TestNetwork.cluster(of: 3, seed: 77, settle: .seconds(10))
     var random = Random(seed: 5)

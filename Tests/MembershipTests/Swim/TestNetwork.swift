@@ -145,6 +145,28 @@ final class TestNetwork {
     return seen
   }
 
+  /// Records that come to it by no packet.
+  func adopt(_ rumours: [Rumour], on index: Int) {
+    input(index) { swim, now, _ in swim.adopt(rumours, at: now) }
+  }
+
+  /// Streams from somewhere, which say nothing.
+  func open(_ count: Int, at index: Int) {
+    for number in 0..<count {
+      take(
+        .stream(.accepted(from: Self.endpoint(900)), StreamID(UInt64(number) * 2 + 1_000_001)),
+        at: index)
+    }
+  }
+
+  func openAndClose(_ count: Int, at index: Int) {
+    for number in 0..<count {
+      let stream = StreamID(UInt64(number) * 2 + 1_000_001)
+      take(.stream(.accepted(from: Self.endpoint(900)), stream), at: index)
+      take(.stream(.closed(.ended), stream), at: index)
+    }
+  }
+
   // MARK: - Time
 
   func run(for duration: Duration) {
