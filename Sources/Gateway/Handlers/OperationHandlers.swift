@@ -43,7 +43,7 @@ enum OperationHandlers {
     request.respond(
       200,
       Headers([
-        ("content-type", "text/plain; version=0.0.4; charset=utf-8"), ("cache-control", "no-store"),
+        ("content-type", PrometheusText.contentType), ("cache-control", "no-store"),
       ]), buffer)
   }
 
