@@ -71,9 +71,10 @@ let package = Package(
     .executableTarget(
       name: "millrace",
       dependencies: [
-        "Wire", "Membership", "Engine", "Gateway",
+        "Wire", "Membership", "Engine", "Gateway", "CPlatform",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
       ],
       swiftSettings: hot),
@@ -83,7 +84,11 @@ let package = Package(
       exclude: ["Golden"], swiftSettings: house),
     .testTarget(
       name: "MembershipTests",
-      dependencies: ["Membership", "Wire", .product(name: "NIOCore", package: "swift-nio")],
+      dependencies: [
+        "Membership", "Wire", .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
       exclude: ["Golden"], swiftSettings: house),
     .testTarget(name: "EngineTests", dependencies: ["Engine"], swiftSettings: house),
     // The simulator is a library, so that tests and `make sim` play the same seeds.
@@ -102,6 +107,11 @@ let package = Package(
         .product(name: "NIOPosix", package: "swift-nio"),
       ],
       swiftSettings: house),
-    .testTarget(name: "CommandTests", dependencies: ["millrace"], swiftSettings: house),
+    .testTarget(
+      name: "CommandTests",
+      dependencies: [
+        "millrace", "Membership", "Wire", .product(name: "NIOPosix", package: "swift-nio"),
+      ],
+      swiftSettings: house),
   ]
 )

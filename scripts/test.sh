@@ -31,9 +31,9 @@ python=.venv/bin/python
 
 stage fmt "format: " scripts/fmt.sh check
 stage tidy "^(tidy:|Ran |OK|FAILED)" sh -c "python3 Tests/test_tidy.py && python3 Tests/tidy.py"
-# Requests to real endpoints have time limits: they run by themselves, for the simulator's tests take every thread.
+# What talks over real sockets has time limits: it runs by itself, for the simulators' tests take every thread.
 stage swift "^(✔|✘) Test run|Executed [0-9]+ test|error:" sh -c \
-  "swift test --quiet --skip Outbound && swift test --quiet --skip-build --filter Outbound"
+  "swift test --quiet --skip 'Outbound|Sockets' && swift test --quiet --skip-build --filter 'Outbound|Sockets'"
 stage build "^Build of|error:" make --no-print-directory build
 stage api " (passed|failed|error)|^contract: [^s]" sh -c \
   "$python -m pytest -q Tests/AcceptanceTests -k openapi && $python scripts/contract.py --examples 120"
