@@ -31,7 +31,8 @@ C_MODULES = {
     "CZlib": ["Sources/Wire/"],
     "COpenSSL": ["Sources/Wire/", "Sources/Gateway/Transport/"],
     # Checksums; the calls that glibc hides.
-    "CPlatform": ["Sources/Wire/", "Sources/Engine/Embedded/", "Sources/Gateway/Webhooks/"],
+    "CPlatform": [
+        "Sources/Wire/", "Sources/Engine/Embedded/", "Sources/Gateway/Webhooks/", "Sources/millrace/Member/"],
     "CCurl": ["Sources/Gateway/Webhooks/"],
     "CNghttp2": ["Sources/Gateway/Transport/"],
     "CSQLite": ["Sources/Engine/Embedded/"],

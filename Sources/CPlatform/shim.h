@@ -1,5 +1,5 @@
 // What Swift cannot say: the processor's CRC32C instruction, comparing 16 bytes at once, two calls that glibc hides
-// behind _GNU_SOURCE, and two headers that Swift's Glibc leaves out.
+// behind _GNU_SOURCE, and headers that Swift's Glibc leaves out.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -120,3 +120,9 @@ static inline int millrace_syncfs(int descriptor) { return syncfs(descriptor); }
 extern int prctl(int option, ...);
 // Names the calling thread; the kernel keeps 15 bytes.
 static inline void millrace_name_thread(const char *name) { prctl(15 /* PR_SET_NAME */, name, 0L, 0L, 0L); }
+
+extern int mallopt(int parameter, int value);
+extern int malloc_trim(size_t padding);
+// One heap for all threads, whose free memory is one's own again when asked for.
+static inline void millrace_use_one_arena(void) { mallopt(-8 /* M_ARENA_MAX */, 1); }
+static inline void millrace_trim_heap(void) { malloc_trim(0); }

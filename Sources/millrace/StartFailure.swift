@@ -87,16 +87,18 @@ extension StartFailure {
     "Look at the disk (dmesg), and restore \(data) from a backup."
   }
 
-  static func listening(on address: ListenAddress, _ error: any Error) -> StartFailure {
+  static func listening(
+    flag: String = "--listen", on address: ListenAddress, _ error: any Error
+  ) -> StartFailure {
     let code = (error as? IOError)?.errnoCode
     let words = code.map { String(cString: strerror($0)) } ?? "\(error)"
     let remedy =
       switch code {
       case EADDRNOTAVAIL: "No interface of this machine has this address; `ip address` shows them."
       case EACCES: "Ports below 1024 need a right (CAP_NET_BIND_SERVICE); choose a higher one."
-      default: "Is another program using the port? `ss -ltnp` shows it; --listen chooses another."
+      default: "Is another program using the port? `ss -ltnp` shows it; \(flag) chooses another."
       }
-    return StartFailure(reason: "--listen: cannot listen on \(address): \(words)", remedy: remedy)
+    return StartFailure(reason: "\(flag): cannot listen on \(address): \(words)", remedy: remedy)
   }
 }
 
