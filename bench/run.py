@@ -3,26 +3,30 @@
 
     bench/run.sh append|http2|batch|latency|streams|fanout|idle|catchup|restart|all
     bench/run.sh pull|consume-sse|webhooks|subscriptions|inflight
+    bench/run.sh membership
 
 Environment: BENCH_RUNS (5), BENCH_SECONDS (5) a run, BENCH_PORT (21700) the first of ten ports, BENCH_DIR where data
 goes (a temporary directory), MILLRACE another binary to measure, FILL_GB (10) for restart.
 """
 import sys
 
+import membership
 from harness import machine, workloads
+
+ALL = workloads.ALL | {"membership": membership.measure}
 
 
 def main() -> int:
     names = sys.argv[1:]
     if names == ["all"]:
-        names = list(workloads.ALL)
-    if not names or any(name not in workloads.ALL for name in names):
+        names = list(ALL)
+    if not names or any(name not in ALL for name in names):
         print(__doc__, file=sys.stderr)
         return 2
     print(machine.describe(), flush=True)
     missed = 0
     for name in names:
-        report = workloads.ALL[name]()
+        report = ALL[name]()
         report.save(name)
         print(report.markdown(name), flush=True)
         missed += report.missed

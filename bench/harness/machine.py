@@ -24,11 +24,16 @@ def _disk() -> str:
     return f"{found[2]} on {found[1]}"
 
 
-def describe() -> str:
+def hardware() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"Machine: {_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, "
-        f"Linux {platform.release()}, {_disk()}. "
-        f"{settings.RUNS} interleaved runs of {settings.SECONDS:g} s, medians; "
+        f"Linux {platform.release()}, {_disk()}."
+    )
+
+
+def describe() -> str:
+    return (
+        f"{hardware()} {settings.RUNS} interleaved runs of {settings.SECONDS:g} s, medians; "
         "server on core 0 and load on core 1 unless said otherwise."
     )

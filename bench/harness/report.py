@@ -1,5 +1,6 @@
 """Medians, tables and verdicts."""
 import json
+import pathlib
 import statistics
 from dataclasses import dataclass, field
 
@@ -23,6 +24,7 @@ def micros(value: float) -> str:
 @dataclass
 class Report:
     title: str
+    machine: str = field(default_factory=machine.describe)
     lines: list[str] = field(default_factory=list)
     data: dict[str, list[dict]] = field(default_factory=dict)
     verdicts: list[tuple[str, str, str, bool]] = field(default_factory=list)
@@ -82,8 +84,10 @@ class Report:
         return "\n".join(lines)
 
     def save(self, name: str) -> None:
-        directory = settings.BENCH / "results"
-        directory.mkdir(exist_ok=True)
-        (directory / f"{name}.json").write_text(json.dumps({
-            "title": self.title, "machine": machine.describe(), "runs": self.data,
+        self.write(settings.BENCH / "results" / f"{name}.json")
+
+    def write(self, path: pathlib.Path) -> None:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({
+            "title": self.title, "machine": self.machine, "runs": self.data,
             "verdicts": self.verdicts}, indent=1))
