@@ -8,7 +8,7 @@ cd "$(dirname "$0")"
 seconds=${1:-10}
 shift || true
 targets=("$@")
-if [ ${#targets[@]} -eq 0 ]; then targets=(json ndjson frame cursor text http1 http2 packet); fi
+if [ ${#targets[@]} -eq 0 ]; then targets=(json ndjson frame cursor text http1 http2 packet swim); fi
 
 resources=$(swiftc -print-target-info | sed -n 's/.*"runtimeResourcePath": "\(.*\)".*/\1/p')
 fuzzer=$(find -L "$resources/clang/lib/linux" -name "libclang_rt.fuzzer_no_main-$(uname -m).a")

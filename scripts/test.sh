@@ -39,7 +39,7 @@ stage api " (passed|failed|error)|^contract: [^s]" sh -c \
   "$python -m pytest -q Tests/AcceptanceTests -k openapi && $python scripts/contract.py --examples 120"
 stage acceptance " (passed|failed|error)" $python -m pytest -q Tests/AcceptanceTests -k "not openapi"
 stage docs "^doc-test:" $python scripts/doc-test.py README.md docs
-# Eight targets of eight seconds; `make fuzz` takes its time.
+# Nine targets of eight seconds; `make fuzz` takes its time.
 stage fuzz "^(== [a-z0-9]+: |Done )" fuzz/run.sh 8
 
 echo

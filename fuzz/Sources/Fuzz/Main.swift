@@ -14,6 +14,7 @@ let targets: [(name: String, run: Target)] = [
   ("http1", { fuzzHTTP1(lend($0, $1)) }),
   ("http2", { fuzzHTTP2(lend($0, $1)) }),
   ("packet", { fuzzPacket(lend($0, $1)) }),
+  ("swim", { fuzzSwim(lend($0, $1)) }),
 ]
 
 func lend(_ bytes: UnsafePointer<UInt8>?, _ count: Int) -> UnsafeRawBufferPointer {
