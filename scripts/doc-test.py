@@ -6,7 +6,7 @@ A ```sh block is run when the line before it is a comment that says so:
   <!-- run, expect: TEXT -->        and its output must hold TEXT (several: TEXT && TEXT)
   <!-- run until: TEXT -->          it is a tail: it runs until TEXT has come out, and is then ended
 Every other ```sh block is listed as not run, so that nobody takes it for tested. The pages say port 8420; the test
-puts a free one in its place.
+puts a free one in its place. `millrace` is the release build. What a page starts and does not end is ended after it.
 """
 import os
 import pathlib
@@ -41,11 +41,12 @@ def blocks(page):
     return [Block(match, page) for match in BLOCK.finditer(page)]
 
 
-def run_block(block, port, directory):
-    """What is wrong with the block, or nothing."""
+def run_block(block, port, directory, environment, groups):
+    """What is wrong with the block, or nothing. Its group of processes is added to `groups`."""
     process = subprocess.Popen(
         ["bash", "-euo", "pipefail", "-c", block.code.replace(PORT_IN_PAGES, str(port))],
-        cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+        cwd=directory, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    groups.append(process.pid)
     output, ended = b"", False
     deadline = time.monotonic() + TIME_LIMIT
     with selectors.DefaultSelector() as selector:
@@ -57,7 +58,9 @@ def run_block(block, port, directory):
             if block.is_tail and all(text.encode() in output for text in block.texts):
                 break
     running = process.poll() is None and not ended
-    if running:
+    if running and block.is_tail:
+        process.kill()  # what it started in the background goes on until the page ends
+    elif running:
         os.killpg(process.pid, signal.SIGKILL)
     code = process.wait()
     process.stdout.close()
@@ -72,6 +75,14 @@ def run_block(block, port, directory):
     return None
 
 
+def end(groups):
+    for group in groups:
+        try:
+            os.killpg(group, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # nothing of it is left
+
+
 def pages(arguments):
     for argument in arguments:
         path = pathlib.Path(argument)
@@ -80,13 +91,14 @@ def pages(arguments):
 
 def main():
     binary = os.environ.get("MILLRACE", str(ROOT / ".build/release/millrace"))
+    environment = {**os.environ, "PATH": f"{pathlib.Path(binary).parent}{os.pathsep}{os.environ['PATH']}"}
     ran, skipped, failures = 0, 0, 0
     for path in pages(sys.argv[1:] or ["README.md", "docs"]):
         found = blocks(path.read_text(encoding="utf-8"))
         skipped += sum(not block.is_run for block in found)
         if not any(block.is_run for block in found):
             continue
-        server = Server(binary, None)
+        server, groups = Server(binary, None), []
         try:
             server.wait_until_ready()
             with tempfile.TemporaryDirectory(prefix="millrace-docs-") as directory:
@@ -94,11 +106,12 @@ def main():
                     if not block.is_run:
                         continue
                     ran += 1
-                    fault = run_block(block, server.port, directory)
+                    fault = run_block(block, server.port, directory, environment, groups)
                     if fault:
                         failures += 1
                         print(f"{path}:{block.line}: {fault}")
         finally:
+            end(groups)
             server.stop()
     print(f"doc-test: {ran} blocks ran, {failures} failed, {skipped} are not marked to be run")
     return 1 if failures or not ran else 0
