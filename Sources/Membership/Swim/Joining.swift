@@ -15,37 +15,50 @@ struct Contact: Sendable {
 
 extension Swim {
   mutating func addContacts(_ endpoints: [Endpoint]) {
-    for endpoint in endpoints where endpoint.isUnicast && contacts.count < Contact.countMax {
-      guard endpoint != own.endpoint, !contacts.contains(where: { $0.endpoint == endpoint })
-      else { continue }
+    for endpoint in endpoints where endpoint.isUnicast && endpoint != own.endpoint {
+      if contacts.contains(where: { $0.endpoint == endpoint }) { continue }
+      if contacts.count == Contact.countMax { forgetContact() }
+      guard contacts.count < Contact.countMax else { break }
       contacts.append(Contact(endpoint: endpoint, nextAt: now))
     }
     contactPeers()
   }
 
-  /// Opens streams to those that are due, a few at a time.
+  /// Names whose addresses change leave behind where nobody is any more: the longest known of these gives way.
+  private mutating func forgetContact() {
+    let index = contacts.firstIndex {
+      $0.stream == nil && roster.member(at: $0.endpoint)?.status.isPresent != true
+    }
+    if let index { contacts.remove(at: index) }
+  }
+
+  /// Opens streams to those that are due, a few at a time; who waits longest comes first, so that many who do not
+  /// answer do not keep others from being asked.
   mutating func contactPeers() {
     guard departure == nil else { return }
     var open = contacts.count { $0.stream != nil }
-    var next: Instant?
-    for index in contacts.indices where contacts[index].stream == nil {
+    while open < Contact.atOnceMax, let index = nextContact, contacts[index].nextAt <= now {
       if roster.member(at: contacts[index].endpoint)?.status.isPresent == true {
         contacts[index].delay = Contact.firstDelay
-        contacts[index].nextAt = max(contacts[index].nextAt, now + Contact.longestDelay)
+        contacts[index].nextAt = now + Contact.longestDelay
+      } else if let stream = self.open(.contact, to: contacts[index].endpoint) {
+        contacts[index].stream = stream
+        open += 1
+      } else {
+        contacts[index].nextAt = now + Contact.firstDelay
       }
-      if contacts[index].nextAt <= now, open < Contact.atOnceMax {
-        contacts[index].stream = self.open(.contact, to: contacts[index].endpoint)
-        if contacts[index].stream == nil {
-          contacts[index].nextAt = now + Contact.firstDelay
-        } else {
-          open += 1
-          continue
-        }
-      }
-      next = min(next ?? contacts[index].nextAt, contacts[index].nextAt)
     }
     // Who waits for its turn is called when a stream ends.
-    timers[.contacts] = open < Contact.atOnceMax ? next : nil
+    timers[.contacts] =
+      open < Contact.atOnceMax ? nextContact.map { contacts[$0].nextAt } : nil
+  }
+
+  private var nextContact: Int? {
+    var next: Int?
+    for index in contacts.indices where contacts[index].stream == nil {
+      if next == nil || contacts[index].nextAt < contacts[next!].nextAt { next = index }
+    }
+    return next
   }
 
   mutating func noteContact(_ endpoint: Endpoint, succeeded: Bool) {

@@ -255,8 +255,8 @@ extension Swim {
 
   /// For simulations: takes the records for known, without events or gossip, and its joining for done.
   package mutating func adopt(_ rumours: [Rumour], at time: Instant) {
-    for rumour in rumours where rumour.id != id {
-      guard let change = roster.merge(rumour, at: time), change.before == nil else { continue }
+    for rumour in rumours where roster[rumour.id] == nil {
+      guard let change = roster.merge(rumour, at: time) else { continue }
       if change.after.status.isPresent {
         schedule.insert(rumour.id, in: roster, random: &random)
       }

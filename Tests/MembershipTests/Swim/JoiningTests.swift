@@ -55,6 +55,26 @@ import Wire
     #expect(network.run(atMost: .seconds(10)) { network.status(of: 1, at: 0) == .alive })
   }
 
+  @Test func `a name whose addresses change for ever is still looked for at the last one`() {
+    let network = TestNetwork(seed: 10)
+    network.start(0)
+    for number in 0..<2000 as Range<UInt32> {
+      network.perform(.join([Endpoint(ipv4: 0x0a00_0000 + number, port: 7000)!]), on: 0)
+    }
+    network.start(1)
+    network.perform(.join([TestNetwork.endpoint(1)]), on: 0)
+    #expect(network.run(atMost: .seconds(20)) { network.status(of: 1, at: 0) == .alive })
+  }
+
+  @Test func `many peers that do not answer keep nobody from the one that does`() {
+    let network = TestNetwork(seed: 11)
+    for index in 1...100 { network.start(index) }
+    // Only the last two of the hundred and one reach each other.
+    network.isCut = { [$0, $1].sorted() != [99, 100] }
+    network.start(0, peers: (1...100).map { TestNetwork.endpoint($0) })
+    #expect(network.run(atMost: .seconds(40)) { network.swim(99).memberCount == 2 })
+  }
+
   @Test func `nobody joins itself`() {
     let network = TestNetwork(seed: 7)
     network.start(0, peers: [TestNetwork.endpoint(0), TestNetwork.endpoint(1)])
