@@ -16,7 +16,8 @@ enum Program {
     } catch {
       Millrace.exit(withError: error)
     }
-    Task { await runAsynchronously() }
+    // Detached: a task of this function would wait for this thread.
+    Task.detached { await runAsynchronously() }
     while true { pause() }
   }
 
