@@ -143,4 +143,40 @@ import Wire
     network.run(for: .seconds(3))
     #expect(network.status(of: 3, at: 0) == .alive)
   }
+
+  @Test func `a cut of one way makes two sides, and heals within five seconds, too`() {
+    let network = TestNetwork.cluster(of: 8, seed: 38)
+    network.isCut = { $0 < 4 && $1 >= 4 }
+    network.run(for: .seconds(60))
+    #expect(network.status(of: 6, at: 1) == .dead)
+    #expect(network.status(of: 1, at: 6) == .dead)
+    network.isCut = { _, _ in false }
+    #expect(network.run(atMost: .seconds(5)) { network.allView(Array(0..<8)) })
+    network.run(for: .seconds(10))
+    #expect(network.hasEqualRecords())
+  }
+
+  @Test func `one that flaps is where it is at the end`() {
+    let network = TestNetwork.cluster(of: 10, seed: 39)
+    for round in 0..<8 {
+      network.kill(6)
+      network.run(for: .milliseconds(Int64(150 + round * 130)))
+      network.restart(6, peers: [TestNetwork.endpoint(0)])
+      network.run(for: .milliseconds(Int64(1300 - round * 140)))
+    }
+    #expect(network.run(atMost: .seconds(2)) { network.allView(Array(0..<10)) })
+    network.run(for: .seconds(15))
+    #expect(network.all(hold: 6, .alive))
+    #expect(network.hasEqualRecords())
+  }
+
+  @Test func `after everything else has died a node still looks for the others`() {
+    let network = TestNetwork.cluster(of: 4, seed: 40)
+    network.isCut = { $0 == 0 || $1 == 0 }
+    network.run(for: .seconds(40))
+    #expect(network.allView([1, 2, 3]))
+    #expect(network.swim(0).view?.members == [TestNetwork.id(0)])
+    network.isCut = { _, _ in false }
+    #expect(network.run(atMost: .seconds(5)) { network.allView([0, 1, 2, 3]) })
+  }
 }
