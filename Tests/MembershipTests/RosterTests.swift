@@ -228,6 +228,24 @@ import Wire
     #expect(roster.merge(member("n5", .dead).rumour(at: seconds(0)), at: seconds(0)) != nil)
   }
 
+  @Test func `forgets the longest gone for one that comes when it is full`() {
+    var roster = Self.roster(of: Roster.membersMax - 1)
+    for number in 0..<32 {
+      let status: Status = number % 2 == 0 ? .dead : .left
+      let gone = member("n\(number)", status).rumour(at: seconds(0))
+      #expect(roster.merge(gone, at: seconds(Double(100 - number))) != nil)
+    }
+    #expect(roster.merge(member("dead", .dead).rumour(at: seconds(0)), at: seconds(200)) == nil)
+    #expect(roster.merge(member("new").rumour(at: seconds(0)), at: seconds(200)) != nil)
+    // Of 32, three.
+    #expect(["n31", "n30", "n29"].allSatisfy { roster[$0.id] == nil })
+    #expect(roster["n28".id]?.status == .dead)
+    #expect(roster["new".id]?.status == .alive)
+    #expect(roster.count == Roster.membersMax - 2)
+    #expect(roster.count(.dead) + roster.count(.left) == 29)
+    #expect(roster.refusedCount == 1)
+  }
+
   @Test func `takes no more than 120 bytes for a record`() {
     // The record, its place in a list both ways, and two cells of tables at three eighths at least.
     let bytes = MemoryLayout<Member?>.stride + 2 * MemoryLayout<Int32>.stride

@@ -4,7 +4,8 @@ import Wire
 /// Nothing here takes longer the more members there are, but forgetting, so that a packet costs the same in a cluster
 /// of five and of ten thousand. A record takes about 120 bytes.
 public struct Roster: Sendable {
-  /// More are refused: a cluster of this many has other troubles first, and nobody can fill the memory.
+  /// A cluster of this many has other troubles first, and nobody can fill the memory. For one that comes beyond it the
+  /// longest gone are forgotten; when all are there, it is refused.
   public static let membersMax = 20_000
   /// How long the dead and the left are remembered.
   public static let memory = Duration.seconds(72 * 3600)
@@ -87,7 +88,7 @@ public struct Roster: Sendable {
     let age = status.isPresent ? .zero : Duration.seconds(Int64(rumour.ageSeconds))
     guard age < Self.memory else { return nil }
     guard let slot = slot(of: rumour.id), let before = slots[slot] else {
-      guard count < Self.membersMax else {
+      guard count < Self.membersMax || status.isPresent && makeRoom() else {
         refusedCount += 1
         return nil
       }
@@ -245,6 +246,14 @@ extension Roster {
     byEndpoint.remove(Self.hash(member.endpoint), slot: slot)
     slots[slot] = nil
     free.append(Int32(slot))
+  }
+
+  /// A sixteenth of the gone at a time, so that a crowd at the door of a full house does not cost a search each.
+  private mutating func makeRoom() -> Bool {
+    let gone = (slots(.dead) + slots(.left)).map { slots[Int($0)]! }
+      .sorted { ($0.since, $0.id) < ($1.since, $1.id) }
+    for member in gone.prefix(gone.count / 16 + 1) { remove(slot(of: member.id)!) }
+    return !gone.isEmpty
   }
 
   private mutating func count(_ member: Member) {
