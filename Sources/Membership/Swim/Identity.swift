@@ -34,7 +34,7 @@ extension Swim {
       return true
     }
     if heard.incarnation < claim.incarnation { return heard.status != .alive }
-    if heard == claim, rumour.profile.endpoint == own.endpoint { return false }
+    if heard == claim, rumour.profile == own.profile { return false }
     if heard.status == .alive, rumour.profile.endpoint != own.endpoint {
       // Two lives of one id that began in the same millisecond; of the next two generations one is later.
       outlive(heard, by: 1 + UInt64(random.below(16)))

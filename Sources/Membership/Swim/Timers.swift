@@ -30,6 +30,9 @@ struct Timers: Sendable {
   private var alarms = [Instant?](repeating: nil, count: Alarm.allCases.count)
   private var heap: [Entry] = []
   private var nextOrder: UInt64 = 0
+  /// When each wake of the heap is due. An entry of another time was overtaken by an earlier one, and counts for
+  /// nothing; the first of the heap is never such a one.
+  private var due: [Wake: Instant] = [:]
 
   subscript(alarm: Alarm) -> Instant? {
     get { alarms[alarm.rawValue] }
@@ -41,7 +44,11 @@ struct Timers: Sendable {
     self[alarm] = min(self[alarm] ?? time, time)
   }
 
+  /// Nothing if the wake is due no later already: whoever is woken too early looks again. So each is in here once, but
+  /// for those that were brought forward.
   mutating func add(_ wake: Wake, at time: Instant) {
+    if let known = due[wake], known <= time { return }
+    due[wake] = time
     heap.append(Entry(at: time, order: nextOrder, wake: wake))
     nextOrder += 1
     var child = heap.count - 1
@@ -76,27 +83,31 @@ struct Timers: Sendable {
 
   mutating func takeWake(at now: Instant) -> Wake? {
     guard let first = heap.first, first.at <= now else { return nil }
-    return removeFirst()
+    dropFirst()
+    return first.wake
   }
 
   /// The one that comes first, to be dropped if it waits for nothing any more, so that nobody is woken for it.
   var first: Wake? { heap.first?.wake }
-  mutating func dropFirst() { _ = removeFirst() }
+  mutating func dropFirst() {
+    due[heap[0].wake] = nil
+    repeat { removeFirst() } while heap.first.map { due[$0.wake] != $0.at } ?? false
+  }
 
   var count: Int { heap.count }
 
   /// Leaves only those that wait for something.
   mutating func keep(_ isLive: [Bool]) {
-    let kept = zip(heap, isLive).filter(\.1).map(\.0)
+    let kept = zip(heap, isLive).filter { $1 && due[$0.wake] == $0.at }.map(\.0)
     heap = kept.sorted { $0.precedes($1) }
+    due = Dictionary(kept.map { ($0.wake, $0.at) }) { first, _ in first }
   }
 
   var wakes: [Wake] { heap.map(\.wake) }
 
-  private mutating func removeFirst() -> Wake {
-    let wake = heap[0].wake
+  private mutating func removeFirst() {
     let last = heap.removeLast()
-    guard !heap.isEmpty else { return wake }
+    guard !heap.isEmpty else { return }
     heap[0] = last
     var parent = 0
     while true {
@@ -105,7 +116,7 @@ struct Timers: Sendable {
       where child < heap.count && heap[child].precedes(heap[least]) {
         least = child
       }
-      if least == parent { return wake }
+      if least == parent { return }
       heap.swapAt(parent, least)
       parent = least
     }

@@ -49,6 +49,8 @@ final class TestNetwork {
   /// Whether nothing, not even a datagram, gets from one node to another.
   var isCut: (Int, Int) -> Bool = { _, _ in false }
   var isCutForDatagrams: (Int, Int) -> Bool = { _, _ in false }
+  /// Sees every datagram that arrives somewhere.
+  var tap: ((ByteBuffer, _ from: Endpoint, _ to: Int) -> Void)?
   private(set) var datagramBytesMaxSeen = 0
   private(set) var datagramsSent = 0
   private(set) var bytesSent = 0
@@ -281,6 +283,7 @@ final class TestNetwork {
       return
     }
     guard !isCut(index, to), !isCutForDatagrams(index, to) else { return }
+    tap?(bytes, nodes[index].endpoint, to)
     let wobble = Duration.microseconds(Int64(random.below(100)))
     push(
       .deliver(
