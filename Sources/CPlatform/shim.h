@@ -1,6 +1,7 @@
 // What Swift cannot say: the processor's CRC32C instruction, comparing 16 bytes at once, two calls that glibc hides
 // behind _GNU_SOURCE, and headers that Swift's Glibc leaves out.
 #pragma once
+#include <elf.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
@@ -120,6 +121,20 @@ static inline int millrace_syncfs(int descriptor) { return syncfs(descriptor); }
 extern int prctl(int option, ...);
 // Names the calling thread; the kernel keeps 15 bytes.
 static inline void millrace_name_thread(const char *name) { prctl(15 /* PR_SET_NAME */, name, 0L, 0L, 0L); }
+
+// The segments of the program and its libraries. The first fields of what <link.h> calls dl_phdr_info and shows only
+// under _GNU_SOURCE.
+struct millrace_segments {
+  uintptr_t base;
+  const char *name;
+  const Elf64_Phdr *headers;
+  uint16_t count;
+};
+struct dl_phdr_info;
+extern int dl_iterate_phdr(int (*visit)(struct dl_phdr_info *, size_t, void *), void *context);
+static inline const struct millrace_segments *millrace_segments_of(struct dl_phdr_info *info) {
+  return (const struct millrace_segments *)info;
+}
 
 extern int mallopt(int parameter, int value);
 extern int malloc_trim(size_t padding);

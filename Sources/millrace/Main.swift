@@ -28,10 +28,12 @@ enum Program {
         preconditionFailure("the same flags are another command")
       }
       try await command.run()
-      Millrace.exit()
     } catch {
       Millrace.exit(withError: error)
     }
+    fflush(nil)
+    // Not `exit`: the destructors that it runs would meet other threads at work.
+    _exit(EXIT_SUCCESS)
   }
 }
 

@@ -252,6 +252,22 @@ private let noon = Timestamp(milliseconds: 1_767_268_800_123)
     try await group.shutdownGracefully()
   }
 
+  @Test func `a full disk ends nothing`() async throws {
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    let loop = group.next()
+    let descriptor = open("/dev/full", O_WRONLY)
+    try #require(descriptor >= 0)
+    let isClosed = try await loop.submit {
+      let output = LineOutput(descriptor, on: loop, lost: { _ in ByteBuffer() }, closed: {})
+      output.write(self.line(1))
+      output.check()
+      return output.isClosed
+    }.get()
+    #expect(!isClosed)
+    close(descriptor)
+    try await group.shutdownGracefully()
+  }
+
   @Test func `that nobody reads any more is told once`() async throws {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let loop = group.next()

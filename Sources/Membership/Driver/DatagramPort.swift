@@ -20,9 +20,14 @@ final class DatagramPort {
   /// A kernel's buffer of 208 KiB holds fewer of our packets.
   static let messagesPerRead: UInt = 1024
 
+  private static let reopenPause = TimeAmount.milliseconds(100)
+
   private let descriptor: CInt
   private let isIPv6: Bool
-  private var channel: (any Channel)?
+  private let loop: any EventLoop
+  private let received: (ByteBuffer, SocketAddress) -> Void
+  private let refused: () -> Void
+  private(set) var channel: (any Channel)?
   private var isClosed = false
 
   /// Takes over `socket`, which is bound.
@@ -35,8 +40,16 @@ final class DatagramPort {
     // The channel closes its own; what is sent needs one that stays.
     descriptor = fcntl(socket, F_DUPFD_CLOEXEC, 0)
     self.isIPv6 = isIPv6
+    self.loop = loop
+    self.received = received
+    self.refused = refused
+    read(socket)
+  }
+
+  private func read(_ socket: CInt) {
     let reader = NIOLoopBound(
-      DatagramReader(received: received, refused: refused), eventLoop: loop)
+      DatagramReader(received: received, refused: refused) { [weak self] in self?.reopen() },
+      eventLoop: loop)
     let bootstrap = DatagramBootstrap(group: loop)
       .channelOption(.maxMessagesPerRead, value: Self.messagesPerRead)
       .channelOption(
@@ -50,6 +63,18 @@ final class DatagramPort {
     // A connected socket is bound, too, and NIO need not know more. It closes what it cannot use.
     bootstrap.withBoundSocket(socket).assumeIsolated().whenSuccess { channel in
       if self.isClosed { channel.close(promise: nil) } else { self.channel = channel }
+    }
+  }
+
+  /// NIO closes on errors that a socket outlives (an interface that goes down): the descriptor here is the same socket,
+  /// and is read anew.
+  private func reopen() {
+    channel = nil
+    guard !isClosed else { return }
+    loop.assumeIsolated().scheduleTask(in: Self.reopenPause) { [weak self] in
+      guard let self, !isClosed else { return }
+      let socket = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
+      if socket >= 0 { read(socket) } else { reopen() }
     }
   }
 
@@ -98,11 +123,18 @@ private final class DatagramReader: ChannelInboundHandler {
   typealias InboundIn = AddressedEnvelope<ByteBuffer>
   private let received: (ByteBuffer, SocketAddress) -> Void
   private let refused: () -> Void
+  private let ended: () -> Void
 
-  init(received: @escaping (ByteBuffer, SocketAddress) -> Void, refused: @escaping () -> Void) {
+  init(
+    received: @escaping (ByteBuffer, SocketAddress) -> Void, refused: @escaping () -> Void,
+    ended: @escaping () -> Void
+  ) {
     self.received = received
     self.refused = refused
+    self.ended = ended
   }
+
+  func channelInactive(context: ChannelHandlerContext) { ended() }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     let envelope = unwrapInboundIn(data)

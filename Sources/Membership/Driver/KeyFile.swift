@@ -70,7 +70,9 @@ public struct KeyFile: Sendable {
   /// Replaces the file as a whole; what read it before or reads it meanwhile has the old keys or the new ones.
   public func write(_ keyring: Keyring) throws(KeyFileFault) {
     do throws(FileFault) {
-      try SmallFile.replace(path, with: Self.text(keyring).utf8, mode: 0o600)
+      // The process's number keeps two commands apart; the rename decides who was last.
+      try SmallFile.replace(
+        path, with: Self.text(keyring).utf8, mode: 0o600, suffix: ".new-\(getpid())")
     } catch {
       throw KeyFileFault(error)
     }

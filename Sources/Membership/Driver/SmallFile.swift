@@ -28,14 +28,15 @@ enum SmallFile {
     }
   }
 
-  /// Writes `bytes` beside `path`, syncs, and renames: a crash leaves the old file or the new one.
-  static func replace(_ path: String, with bytes: some Sequence<UInt8>, mode: mode_t)
-    throws(FileFault)
-  {
-    // The process's number keeps two commands apart; the rename decides who was last.
-    let beside = "\(path).new-\(getpid())"
+  /// Writes `bytes` to `path` with `suffix`, syncs, and renames: a crash leaves the old file or the new one.
+  static func replace(
+    _ path: String, with bytes: some Sequence<UInt8>, mode: mode_t, suffix: String = ".new"
+  ) throws(FileFault) {
+    let beside = path + suffix
+    // One that a crash left, or that somebody put there to get at what is written, is not written to.
+    unlink(beside)
+    try write(beside, bytes, mode: mode)
     do throws(FileFault) {
-      try write(beside, bytes, flags: O_CREAT | O_TRUNC, mode: mode)
       try check("rename", rename(beside, path))
     } catch {
       unlink(beside)
@@ -48,16 +49,29 @@ enum SmallFile {
   static func create(_ path: String, with bytes: some Sequence<UInt8>, mode: mode_t)
     throws(FileFault)
   {
-    try write(path, bytes, flags: O_CREAT | O_EXCL, mode: mode)
+    try write(path, bytes, mode: mode)
     try syncDirectory(of: path)
   }
 
+  /// A new file, whole or not at all.
   private static func write(
-    _ path: String, _ bytes: some Sequence<UInt8>, flags: CInt, mode: mode_t
+    _ path: String, _ bytes: some Sequence<UInt8>, mode: mode_t
   ) throws(FileFault) {
-    let descriptor = open(path, O_WRONLY | O_CLOEXEC | flags, mode)
+    let descriptor = open(path, O_WRONLY | O_CLOEXEC | O_CREAT | O_EXCL | O_NOFOLLOW, mode)
     try check("open", descriptor)
     defer { close(descriptor) }
+    do throws(FileFault) {
+      try write(descriptor, bytes)
+      try check("fsync", fsync(descriptor))
+    } catch {
+      unlink(path)
+      throw error
+    }
+  }
+
+  private static func write(
+    _ descriptor: CInt, _ bytes: some Sequence<UInt8>
+  ) throws(FileFault) {
     var rest = Array(bytes)[...]
     while !rest.isEmpty {
       let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
@@ -66,7 +80,6 @@ enum SmallFile {
       guard count > 0 else { throw .system(operation: "write", code: count == 0 ? EIO : errno) }
       rest = rest.dropFirst(count)
     }
-    try check("fsync", fsync(descriptor))
   }
 
   private static func syncDirectory(of path: String) throws(FileFault) {

@@ -11,10 +11,10 @@ struct MemberKeys: ParsableCommand {
       Members seal what they say with the first key of their file and open with any of them. So a \
       key is changed in three steps, each on every member before the next begins:
 
-        millrace member keys generate --key-file new.key          once; copy it to every machine
-        millrace member keys install --key-file cluster.key --from new.key
-        millrace member keys use 0badc0de --key-file cluster.key --http 127.0.0.1:9000
-        millrace member keys remove c0ffee00 --key-file cluster.key --http 127.0.0.1:9000
+        millrace member keys generate --key-file new      once; copy it everywhere
+        millrace member keys install --key-file k --from new
+        millrace member keys use 0badc0de --key-file k --http 127.0.0.1:9000
+        millrace member keys remove c0ffee00 --key-file k --http 127.0.0.1:9000
 
       A running member notices within a second (or at once at SIGHUP) and tells the others which \
       keys it has, by their names; keys themselves are never sent and never shown. With --http, \

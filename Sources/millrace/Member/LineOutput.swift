@@ -10,6 +10,7 @@ final class LineOutput {
   static let bytesMax = 4 << 20
   private static let pieceBytes = 4096
   private static let pause = TimeAmount.milliseconds(20)
+  private static let longPause = TimeAmount.seconds(1)
 
   private let descriptor: CInt
   private let loop: any EventLoop
@@ -57,19 +58,22 @@ final class LineOutput {
     while pending.readableBytes > 0, !isClosed {
       let events = events()
       if events & Int16(POLLERR | POLLNVAL) != 0 { return close() }
-      guard events & Int16(POLLOUT) != 0 else {
-        isWaiting = true
-        loop.assumeIsolated().scheduleTask(in: Self.pause) { self.drain() }
-        return
-      }
+      guard events & Int16(POLLOUT) != 0 else { return wait(Self.pause) }
       let count = pending.withUnsafeReadableBytes {
         Glibc.write(descriptor, $0.baseAddress, min($0.count, Self.pieceBytes))
       }
-      if count < 0, errno == EINTR || errno == EAGAIN { continue }
-      guard count > 0 else { return close() }
+      if count < 0, errno == EINTR { continue }
+      if count < 0, errno == EPIPE || errno == EBADF { return close() }
+      // A full disk, say: what is kept meanwhile is bounded.
+      guard count > 0 else { return wait(Self.longPause) }
       pending.moveReaderIndex(forwardBy: count)
     }
     pending = ByteBuffer()
+  }
+
+  private func wait(_ pause: TimeAmount) {
+    isWaiting = true
+    loop.assumeIsolated().scheduleTask(in: pause) { self.drain() }
   }
 
   private func events() -> Int16 {

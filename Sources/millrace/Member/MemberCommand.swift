@@ -14,8 +14,7 @@ struct MemberCommand: ParsableCommand {
       Members find each other, and notice within seconds who is gone, without a coordinator: SWIM \
       with Lifeguard. Each line on standard output is an event:
 
-        {"event":"joined","member":"n2","at":"2026-01-01T00:00:00.000Z","generation":…,\
-      "incarnation":…,"address":"127.0.0.1:7001","metadata":{…}}
+        {"event":"joined","member":"n2","at":"2026-01-01T00:00:00.000Z",…}
         {"event":"view","at":"…","id":"0123456789abcdef","members":["n1","n2"]}
 
       joined, suspected (with "by"), refuted, died, left and updated are about one member; view \
@@ -24,9 +23,9 @@ struct MemberCommand: ParsableCommand {
 
       Whoever can send to it can change what it believes, unless there is a key:
 
-        millrace member keys generate --key-file cluster.key
-        millrace member --id n1 --bind 127.0.0.1:7000 --key-file cluster.key
-        millrace member --id n2 --bind 127.0.0.1:7001 --key-file cluster.key --join 127.0.0.1:7000
+        millrace member keys generate --key-file k
+        millrace member --id n1 --key-file k
+        millrace member --id n2 --key-file k --bind 127.0.0.1:0 --join 127.0.0.1:8421
 
       Signals: TERM and INT leave, so that nobody takes it for a death (a second one ends at \
       once); HUP reads the key file and the metadata file again. If nobody reads standard output \

@@ -192,6 +192,8 @@ final class MemberProcess {
   }
 
   private func reload() {
+    // Until the sockets are bound nothing has been read that could be old.
+    guard driver != nil else { return }
     if let file = start.keyFile { readKeys(file) }
     do throws(FlagFault) {
       driver.perform(

@@ -2,7 +2,6 @@
 import CPlatform
 import Glibc
 
-/// What the process's mappings of files were when it had started.
 struct ProcessMemory {
   /// So many seconds after anything happened (the start, a change among the members) its code will not run again soon.
   static let quietSeconds = 5
@@ -12,7 +11,7 @@ struct ProcessMemory {
   private static let pieceBytes = 16 << 10
   private static let largeBytes = 1 << 20
 
-  private var clean: [FilePages] = []
+  private var areCut = false
 
   /// One heap for all threads: a member has one, and now and then a second for a look-up or a sync.
   static func useOneArena() { millrace_use_one_arena() }
@@ -22,55 +21,49 @@ struct ProcessMemory {
   /// what is needed again comes back by a page fault. The system would take them itself, but only when memory is
   /// short, and until then an idle member would seem to need three times what it does.
   mutating func giveBack() {
-    if clean.isEmpty {
-      clean = Self.cleanPages()
-      for pages in clean where pages.count >= Self.largeBytes { pages.cut(Self.pieceBytes) }
-    }
-    for pages in clean { _ = madvise(pages.start, pages.count, CInt(MADV_DONTNEED)) }
+    // What is done is done within the walk: no library is unloaded meanwhile.
+    _ = dl_iterate_phdr(
+      { info, _, areCut in
+        guard let info, let areCut else { return 0 }
+        let module = millrace_segments_of(info).pointee
+        // The kernel's own library is no file.
+        if let name = module.name, strncmp(name, "linux-vdso", 10) == 0 { return 0 }
+        for index in 0..<Int(module.count) {
+          guard let pages = CleanPages(module.headers[index], base: module.base) else { continue }
+          pages.giveBack(areCut: areCut.load(as: Bool.self))
+        }
+        return 0
+      }, &areCut)
+    areCut = true
     millrace_trim_heap()
   }
 
-  /// What was never written of files, and cannot be: dropping it loses nothing. (Relocations are written before their
-  /// pages become read-only.)
-  private static func cleanPages() -> [FilePages] {
-    guard case .success(let maps) = Environment.text(of: "/proc/self/smaps") else { return [] }
-    var found: [FilePages] = []
-    var candidate: FilePages?
-    for line in maps.split(separator: "\n") {
-      if let pages = FilePages(line) {
-        candidate = pages
-      } else if line.hasPrefix("Anonymous:") {
-        if let pages = candidate, line.hasSuffix(" 0 kB") { found.append(pages) }
-        candidate = nil
-      }
-    }
-    return found
-  }
-
-  /// A read-only mapping of a file.
-  private struct FilePages {
+  /// The whole pages of a segment that is loaded without the right to write. It is never written, as there are no
+  /// relocations of code, so dropping its pages loses nothing. What is relocated at start and read-only afterwards
+  /// (RELRO) lies in segments with that right, and is left alone.
+  private struct CleanPages {
     let start: UnsafeMutableRawPointer
     let count: Int
 
-    /// The first of a mapping's lines in proc(5)'s smaps: "55d0-55e0 r-xp 00010000 08:01 42 /path".
-    init?(_ line: Substring) {
-      let fields = line.split(separator: " ")
-      guard fields.count >= 6, fields[5].hasPrefix("/"), fields[1] == "r-xp" || fields[1] == "r--p"
-      else { return nil }
-      let bounds = fields[0].split(separator: "-").compactMap { UInt($0, radix: 16) }
-      guard bounds.count == 2, bounds[0] < bounds[1],
-        let start = UnsafeMutableRawPointer(bitPattern: bounds[0])
-      else { return nil }
+    init?(_ segment: Elf64_Phdr, base: UInt) {
+      guard segment.p_type == PT_LOAD, segment.p_flags & UInt32(PF_W) == 0 else { return nil }
+      let pageBytes = UInt(sysconf(CInt(_SC_PAGESIZE)))
+      let first = (base + UInt(segment.p_vaddr) + pageBytes - 1) & ~(pageBytes - 1)
+      let end = (base + UInt(segment.p_vaddr) + UInt(segment.p_filesz)) & ~(pageBytes - 1)
+      guard first < end, let start = UnsafeMutableRawPointer(bitPattern: first) else { return nil }
       self.start = start
-      count = Int(bounds[1] - bounds[0])
+      count = Int(end - first)
     }
 
-    /// Into mappings of that size: neighbours that differ in a flag are not one. The flag, to be left out of core
-    /// dumps, changes nothing for files, which are left out anyway.
-    func cut(_ bytes: Int) {
-      for place in stride(from: 0, to: count - bytes, by: 2 * bytes) {
-        _ = madvise(start + place, bytes, CInt(MADV_DONTDUMP))
+    func giveBack(areCut: Bool) {
+      if !areCut, count >= largeBytes {
+        // Neighbours that differ in a flag are not one mapping. The flag, to be left out of core dumps, changes nothing
+        // for files, which are left out anyway.
+        for place in stride(from: 0, to: count - pieceBytes, by: 2 * pieceBytes) {
+          _ = madvise(start + place, pieceBytes, CInt(MADV_DONTDUMP))
+        }
       }
+      _ = madvise(start, count, CInt(MADV_DONTNEED))
     }
   }
 }

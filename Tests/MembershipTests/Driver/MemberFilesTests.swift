@@ -1,6 +1,8 @@
 // What a member keeps on disk: its snapshot and its keys.
 import Glibc
+import Logging
 import NIOCore
+import NIOPosix
 import Testing
 
 @testable import Membership
@@ -56,6 +58,33 @@ private let endpoint = Endpoint("[2001:db8::7]:7001")!
     #expect(throws: SnapshotFault.system(operation: "open", code: ENOENT)) {
       try file.write(snapshot)
     }
+  }
+}
+
+@Suite struct SnapshotKeeperTests {
+  private let directory = TemporaryDirectory()
+
+  @Test func `a new generation is on the disk at once, the rest at the latest at the end`()
+    async throws
+  {
+    let file = SnapshotFile(directory: directory.path, id: MemberID("n1")!)
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    let loop = group.next()
+    let first = Snapshot(generation: 1, peers: [], keys: [])
+    let second = Snapshot(generation: 2, peers: [], keys: [])
+    let third = Snapshot(generation: 2, peers: [], keys: [KeyID(7)])
+    try await loop.submit { () throws in
+      let keeper = SnapshotKeeper(file, written: first, on: loop, logger: Logger(label: "n1"))
+      keeper.keep(first)
+      #expect(try file.read() == nil)
+      keeper.keep(second)
+      #expect(try file.read() == second)
+      keeper.keep(third)
+      keeper.flush()
+      #expect(try file.read() == third)
+    }.get()
+    try await group.shutdownGracefully()
+    #expect(directory.names == ["member.json"])
   }
 }
 

@@ -238,6 +238,31 @@ private let first = StreamID(1)
     try await group.shutdownGracefully()
   }
 
+  @Test func `a socket that NIO gives up is read all the same`() async throws {
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    let loop = group.next()
+    let (datagrams, tell) = AsyncStream.makeStream(of: String.self)
+    let port = try await loop.submit {
+      var sockets = try BoundSockets(try SocketAddress(ipAddress: "127.0.0.1", port: 0))
+      let taken = sockets.take()
+      close(taken.listener)
+      let port = DatagramPort(
+        taken.datagrams, isIPv6: false, on: loop,
+        received: { bytes, _ in tell.yield(String(buffer: bytes)) }, refused: {})
+      port.channel?.close(promise: nil)
+      // To itself: the kernel keeps it until somebody reads.
+      let own = try #require(Endpoint(sockets.address))
+      #expect(port.send(ByteBuffer(string: "anybody?"), to: own) == .sent)
+      return NIOLoopBound(port, eventLoop: loop)
+    }.get()
+    for await datagram in datagrams {
+      #expect(datagram == "anybody?")
+      break
+    }
+    try await loop.submit { port.value.close() }.get()
+    try await group.shutdownGracefully()
+  }
+
   @Test func `an address of IPv4 is reached by a socket of IPv6, and not the other way round`() {
     let mapped = Endpoint("127.0.0.1:7000")!.address(onIPv6: true)
     #expect(mapped?.protocol == .inet6)
