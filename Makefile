@@ -11,7 +11,7 @@ RELEASE := swift build -c release --static-swift-stdlib -Xswiftc -enforce-exclus
 MILLRACE := .build/release/millrace
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## the Debian packages that building needs
 	@scripts/deps.sh build
@@ -47,6 +47,9 @@ api: deps-test build ## openapi.yaml against the code and the running server
 api-long: deps-test build ## the same with requests that were not sent before, for ten minutes
 	.venv/bin/python scripts/contract.py --seconds 600
 
+member-long: deps-test build ## the tests of membership with real processes, whole
+	MILLRACE_MEMBERS_WHOLE=1 .venv/bin/python -m pytest -q -rP --durations=0 Tests/AcceptanceTests -k test_member
+
 fuzz: deps ## the fuzzers, FUZZ_SECONDS=600 for each target
 	fuzz/run.sh $(FUZZ_SECONDS)
 
@@ -56,4 +59,4 @@ bench: deps ## ours beside the peers': see docs/performance.md
 demo: build ## this machine's package index through a stream, read back and compared
 	python3 scripts/demo.py $(DEMO)
 
-.PHONY: help deps deps-test build run test sim tidy fmt api api-long fuzz bench demo
+.PHONY: help deps deps-test build run test sim tidy fmt api api-long member-long fuzz bench demo

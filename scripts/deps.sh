@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 build=(libnghttp2-dev libssl-dev libjansson-dev libcurl4-openssl-dev libsqlite3-dev zlib1g-dev pkg-config git make)
-tests=(curl jq strace python3 python3-venv openssl nghttp2-client chromium)
+tests=(curl jq strace iproute2 nftables python3 python3-venv openssl nghttp2-client chromium)
 
 case "${1:-build}" in
   build) needed=("${build[@]}") ;;
