@@ -1,5 +1,6 @@
 // swift-tools-version: 6.2
-// What Wire's hot paths cost on this machine: `swift run -c release --package-path bench/wire`.
+// What hot paths of Wire and of packets between members cost on this machine:
+// `swift run -c release --package-path bench/wire`.
 import PackageDescription
 
 let package = Package(
@@ -8,7 +9,10 @@ let package = Package(
   targets: [
     .executableTarget(
       name: "WireBench",
-      dependencies: [.product(name: "Wire", package: "millrace")],
+      dependencies: [
+        .product(name: "Membership", package: "millrace"),
+        .product(name: "Wire", package: "millrace"),
+      ],
       swiftSettings: [.unsafeFlags(["-cross-module-optimization"])])
   ]
 )

@@ -50,6 +50,7 @@ enum Main {
   static func main() {
     if CommandLine.arguments.contains("writers") { return writers() }
     if CommandLine.arguments.contains("frame") { return frameOfOne() }
+    if CommandLine.arguments.contains("packets") { return packets() }
     if CommandLine.arguments.contains("lines") {
       var random = Random(seed: 1)
       for _ in 0..<5 {
