@@ -8,18 +8,20 @@ struct Contact: Sendable {
   static let longestDelay = Duration.seconds(10)
 
   let endpoint: Endpoint
+  /// It was given at the start, and is never given up.
+  let isOriginal: Bool
   var nextAt: Instant
   var delay = firstDelay
   var stream: StreamID?
 }
 
 extension Swim {
-  mutating func addContacts(_ endpoints: [Endpoint]) {
+  mutating func addContacts(_ endpoints: [Endpoint], areOriginal: Bool = false) {
     for endpoint in endpoints where endpoint.isUnicast && endpoint != own.endpoint {
       if contacts.contains(where: { $0.endpoint == endpoint }) { continue }
       if contacts.count == Contact.countMax { forgetContact() }
       guard contacts.count < Contact.countMax else { break }
-      contacts.append(Contact(endpoint: endpoint, nextAt: now))
+      contacts.append(Contact(endpoint: endpoint, isOriginal: areOriginal, nextAt: now))
     }
     contactPeers()
   }
@@ -27,7 +29,8 @@ extension Swim {
   /// Names whose addresses change leave behind where nobody is any more: the longest known of these gives way.
   private mutating func forgetContact() {
     let index = contacts.firstIndex {
-      $0.stream == nil && roster.member(at: $0.endpoint)?.status.isPresent != true
+      !$0.isOriginal && $0.stream == nil
+        && roster.member(at: $0.endpoint)?.status.isPresent != true
     }
     if let index { contacts.remove(at: index) }
   }

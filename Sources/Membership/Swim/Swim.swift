@@ -97,7 +97,7 @@ public struct Swim: Sendable {
     tellOwn()
     // So that those that start together do not probe in step.
     timers[.period] = now + .nanoseconds(Int64(random.below(Int(probePeriod.nanoseconds))))
-    addContacts(others)
+    addContacts(others, areOriginal: true)
     end(&actions)
   }
 

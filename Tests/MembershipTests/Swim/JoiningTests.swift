@@ -57,13 +57,16 @@ import Wire
 
   @Test func `a name whose addresses change for ever is still looked for at the last one`() {
     let network = TestNetwork(seed: 10)
-    network.start(0)
+    network.start(0, peers: [TestNetwork.endpoint(2)])
     for number in 0..<2000 as Range<UInt32> {
       network.perform(.join([Endpoint(ipv4: 0x0a00_0000 + number, port: 7000)!]), on: 0)
     }
     network.start(1)
     network.perform(.join([TestNetwork.endpoint(1)]), on: 0)
     #expect(network.run(atMost: .seconds(20)) { network.status(of: 1, at: 0) == .alive })
+    // Nor is the one forgotten that was named at the start.
+    network.start(2)
+    #expect(network.run(atMost: .seconds(20)) { network.status(of: 2, at: 0) == .alive })
   }
 
   @Test func `many peers that do not answer keep nobody from the one that does`() {
