@@ -69,6 +69,10 @@ struct SealedHeader {
       let number = flags.contains(.stream) ? buffer.readInteger(as: UInt64.self) : 0,
       let counter = buffer.readInteger(as: UInt64.self)
     else { throw .tooShort(bytes: bytes.count) }
+    // No session gets that far; windows hold one more than the last.
+    guard number < .max, counter < .max else {
+      throw .replayed(session: session, counter: max(number, counter))
+    }
     self.init(
       flags: flags, key: KeyID(key), session: session, number: number, counter: counter)
   }

@@ -30,7 +30,7 @@ public enum OpenError: Error, Hashable, Sendable {
   case forged(KeyID)
   /// This process sent it itself: reflected, or sent to an address of its own.
   case own
-  /// Seen before, or too old to tell.
+  /// Seen before, too old to tell, or the last counter that there is, which nobody gives.
   case replayed(session: UInt64, counter: UInt64)
   /// A frame that is not the next of its stream.
   case outOfOrder(counter: UInt64, expected: UInt64)

@@ -65,6 +65,19 @@ extension Envelope {
     #expect(throws: OpenError.replayed(session: 1, counter: 2005)) { try bob.text(late) }
   }
 
+  @Test func `the last of all counters and numbers is nobody's`() throws {
+    var (alice, bob) = (sender(keyring(first)), sender(keyring(first), session: 2))
+    var last = alice.seal(body(""))
+    last.setInteger(UInt64.max, at: 14)
+    #expect(throws: OpenError.replayed(session: 1, counter: .max)) { try bob.text(last) }
+    var stream = StreamEnvelope(number: .max, isOpener: true)
+    var accepted = StreamEnvelope(number: 1, isOpener: false)
+    let frame = alice.seal(body(""), on: &stream)
+    #expect(throws: OpenError.replayed(session: 1, counter: .max)) {
+      try bob.text(frame, on: &accepted)
+    }
+  }
+
   @Test func `what is in clear, another's, or for others is refused by its reason`() throws {
     let ring = keyring(first)
     var bob = sender(ring, session: 2)
