@@ -19,7 +19,8 @@ extension Rumour {
 }
 
 extension Swim {
-  /// - Returns: Whether whoever says so is behind.
+  /// - Returns: Whether whoever says so is behind, or is now. Not if this node cannot outdo what is said: two that tell
+  /// each other what neither takes would do so for ever.
   mutating func hearOfSelf(_ rumour: Rumour, from source: Endpoint?) -> Bool {
     let heard = rumour.claim
     guard departure == nil else { return heard < claim }
@@ -27,24 +28,21 @@ extension Swim {
     if heard.generation > claim.generation {
       if !heard.status.isPresent || rumour.profile.endpoint == own.endpoint {
         // An earlier life of this node, when the clock was ahead.
-        outlive(heard)
-      } else {
-        meet(heard, at: rumour.profile.endpoint)
+        return outlive(heard)
       }
+      meet(heard, at: rumour.profile.endpoint)
       return true
     }
     if heard.incarnation < claim.incarnation { return heard.status != .alive }
     if heard == claim, rumour.profile == own.profile { return false }
     if heard.status == .alive, rumour.profile.endpoint != own.endpoint {
       // Two lives of one id that began in the same millisecond; of the next two generations one is later.
-      outlive(heard, by: 1 + UInt64(random.below(16)))
-    } else {
-      refute(rumour, from: source)
+      return outlive(heard, by: 1 + UInt64(random.below(16)))
     }
-    return true
+    return refute(rumour, from: source)
   }
 
-  private mutating func refute(_ rumour: Rumour, from source: Endpoint?) {
+  private mutating func refute(_ rumour: Rumour, from source: Endpoint?) -> Bool {
     guard rumour.claim.incarnation < .max else { return outlive(rumour.claim) }
     counters.refutations += 1
     if rumour.claim.status != .alive { health.note(.refuted) }
@@ -55,11 +53,12 @@ extension Swim {
         .gossip(Gossip(from: id)), to: accuser.endpoint, for: accuser.id,
         first: [encoded(own)])
     }
+    return true
   }
 
-  /// Begins a life that is later than any that is spoken of.
-  private mutating func outlive(_ heard: Claim, by difference: UInt64 = 1) {
-    guard heard.generation <= Codec.generationMax - difference else { return }
+  /// Begins a life that is later than any that is spoken of; false if there is none.
+  private mutating func outlive(_ heard: Claim, by difference: UInt64 = 1) -> Bool {
+    guard heard.generation <= Codec.generationMax - difference else { return false }
     contest = nil
     timers[.contest] = nil
     let start = clock
@@ -70,6 +69,7 @@ extension Swim {
     }
     stable.changed(at: now)
     persist()
+    return true
   }
 
   /// Somebody else is said to live under this id.
@@ -84,7 +84,10 @@ extension Swim {
 
   mutating func pursueContest() {
     guard let contest else { return }
-    guard contest.asked < Contest.questions else { return outlive(contest.claim) }
+    guard contest.asked < Contest.questions else {
+      _ = outlive(contest.claim)
+      return
+    }
     let ping = Ping(
       sequence: contest.sequence, from: id, generation: claim.generation, target: id,
       targetGeneration: contest.claim.generation, view: mark)

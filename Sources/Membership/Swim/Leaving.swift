@@ -27,6 +27,7 @@ extension Swim {
     departure = Departure(
       startedAt: now, sequence: ProbeTable.sequence(number, attempt: Probe.helpersAttempt))
     contest = nil
+    if timers[.snapshot] != nil { persist() }
     for alarm in [Alarm.contacts, .lifelines, .watch, .show, .view, .contest, .snapshot, .expiry] {
       timers[alarm] = nil
     }

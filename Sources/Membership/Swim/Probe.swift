@@ -43,7 +43,9 @@ struct ProbeTable: Sendable {
   /// In the order of their beginning; few.
   private var numbers: [UInt32] = []
   private var numberOf: [MemberID: UInt32] = [:]
-  private var lastNumber: UInt32 = 0
+  private var lastNumber: UInt32
+
+  init(after number: UInt32) { lastNumber = number & Self.numberMask }
 
   var count: Int { numbers.count }
   var isFull: Bool { numbers.count >= Self.countMax }

@@ -5,7 +5,8 @@ extension Swim {
   /// - Parameters:
   ///   - receiver: Who is there, as far as one knows: what concerns it goes first.
   ///   - first: Rumours that are to go before those of the queue.
-  ///   - bytesMax: Of the whole datagram, when it may not be larger than what it answers.
+  ///   - bytesMax: Of the whole datagram, when it may not be larger than what it answers. Nothing is sent if the
+  ///     message alone is.
   ///   - carriesNews: Whether rumours of the queue may go along.
   mutating func post(
     _ message: Message, to endpoint: Endpoint, for receiver: MemberID?, first: [[UInt8]] = [],
@@ -15,6 +16,7 @@ extension Swim {
     Codec.encode(message, into: &scratch)
     let overhead = Codec.datagramBytesMax - envelope.datagramBodyBytesMax
     var room = min(bytesMax, Codec.datagramBytesMax) - overhead - scratch.readableBytes
+    guard room >= 0 else { return counters.refused[.unexpected] += 1 }
     for rumour in first where rumour.count <= room {
       scratch.writeBytes(rumour)
       room -= rumour.count

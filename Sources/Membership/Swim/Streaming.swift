@@ -107,11 +107,7 @@ extension Swim {
         sequence: ping.sequence, from: self.id, generation: claim.generation, view: mark)
       write(.ack(ack), rumours: lessons(for: ping, isBehind: isBehind), on: id)
       compare(ping.view, of: ping.from)
-    case (.accepted, .hello(let hello)):
-      streams.update(id) {
-        $0.role = .held(by: hello.from, generation: hello.generation)
-        $0.dueAt = nil
-      }
+    case (.accepted, .hello(let hello)): hold(id, for: hello)
     case (.accepted, .offer(let offer)): answer(offer, packet.rumours, on: id)
     case (.answering, .rest(let rest)):
       _ = hear(packet.rumours, from: nil, inView: true)
@@ -123,17 +119,35 @@ extension Swim {
     case (.ping, .ack(let ack)):
       _ = hear(packet.rumours, from: nil)
       take(ack, from: nil)
-    case (.held, .bye): streams.update(id) { $0.role = .done }
+    case (.held, .bye):
+      // It closes it now, unless its machine is gone just then.
+      streams.update(id) {
+        $0.role = .done
+        $0.dueAt = now + Stream.patience
+      }
+      timers.add(.stream(id), at: now + Stream.patience)
     case (.held, .gossip), (.lifeline, .gossip):
       _ = hear(packet.rumours, from: nil)
     default: refuse(id, .unexpected)
     }
   }
 
-  /// Nobody waits on a stream for ever.
+  /// One of each member: an older one is of a way, or a life, that broke unseen.
+  private mutating func hold(_ id: StreamID, for hello: Hello) {
+    let older = streams.ids {
+      if case .held(by: hello.from, _) = $0.role { true } else { false }
+    }
+    for id in older { close(id) }
+    streams.update(id) { $0.role = .held(by: hello.from, generation: hello.generation) }
+  }
+
+  /// Nobody waits on a stream for ever, but on the lifelines of members.
   mutating func expire(_ id: StreamID) {
     guard let stream = streams[id], let dueAt = stream.dueAt else { return }
     guard dueAt <= now else { return timers.add(.stream(id), at: dueAt) }
+    if case .held(let member, _) = stream.role, roster[member]?.status.isPresent == true {
+      return streams.update(id) { $0.dueAt = nil }
+    }
     close(id)
     if id.isOwn { noteEnd(of: stream, .timedOut) }
   }

@@ -37,9 +37,9 @@ public struct Swim: Sendable {
   var mutedUntil: Instant
 
   // What is under way.
-  var probes = ProbeTable()
+  var probes: ProbeTable
   var relays: [UInt32: Relay] = [:]
-  var nextRelay: UInt32 = 0
+  var nextRelay: UInt32
   var streams = StreamTable()
   var contacts: [Contact] = []
   /// When views were exchanged with somebody for the first time.
@@ -84,6 +84,9 @@ public struct Swim: Sendable {
     digestChangedAt = now
     envelope = Envelope(keyring: keyring, label: label, session: session)
     random = Random(seed: seed)
+    // Answers that somebody recorded in an earlier life answer nothing in this one.
+    probes = ProbeTable(after: UInt32(truncatingIfNeeded: random.next()))
+    nextRelay = UInt32(truncatingIfNeeded: random.next()) & ~Relay.sequenceBit
     var profile = profile
     profile.keys = keyring?.ids ?? []
     let generation = min(generation, Codec.generationMax)

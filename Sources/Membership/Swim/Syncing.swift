@@ -61,10 +61,12 @@ extension Swim {
   }
 
   mutating func take(_ answer: Answer, _ rumours: [Rumour], on stream: StreamID) {
-    streams.update(stream) { stream in
-      for rumour in rumours { stream.heard[rumour.id] = rumour.claim }
-    }
     _ = hear(rumours, from: nil, inView: true)
+    // Of those alone that have a record, or an answer without end would fill the memory.
+    let claims = rumours.filter { roster[$0.id] != nil }
+    streams.update(stream) { stream in
+      for rumour in claims { stream.heard[rumour.id] = rumour.claim }
+    }
     guard answer.isLast, !isStopped, let exchange = streams[stream] else { return }
     let rest = records(in: answer.differing) { member in
       exchange.heard[member.id].map { $0 < member.claim } ?? true

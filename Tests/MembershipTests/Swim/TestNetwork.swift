@@ -161,6 +161,20 @@ final class TestNetwork {
     }
   }
 
+  /// A stream from somewhere on which that is said, in clear, and nothing after it.
+  func open(_ number: Int, saying messages: [Message], at index: Int) {
+    var envelope = Envelope(keyring: nil, label: "test", session: 99)
+    var seal = StreamEnvelope(number: 2, isOpener: true)
+    let stream = StreamID(UInt64(number) * 2 + 2_000_001)
+    take(.stream(.accepted(from: Self.endpoint(900)), stream), at: index)
+    for message in messages {
+      var body = ByteBuffer()
+      Codec.encode(message, into: &body)
+      let frame = envelope.seal(body, on: &seal)
+      take(.stream(.frame(frame.readableBytesView), stream), at: index)
+    }
+  }
+
   func openAndClose(_ count: Int, at index: Int) {
     for number in 0..<count {
       let stream = StreamID(UInt64(number) * 2 + 1_000_001)
