@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import itertools
 import os
+import re
 import socket
 import subprocess
 
@@ -82,6 +83,7 @@ class Namespace(Loopback):
                 command, input=text, capture_output=True, text=True, env={**os.environ, "PATH": path})
         if done.returncode != 0:
             raise OSError(f"{' '.join(command)}: {done.stderr.strip()}")
+        return done.stdout
 
     def lose(self, what):
         """Packets that arrive and match `what` (nftables' words) are lost from now on; those that leave are not
@@ -89,10 +91,13 @@ class Namespace(Loopback):
         self.run("nft", "-f", "-", text=(
             "add table inet trouble\n"
             "add chain inet trouble arriving { type filter hook input priority 0; }\n"
-            f"add rule inet trouble arriving {what} drop\n"))
+            f"add rule inet trouble arriving {what} counter drop\n"))
 
     def heal(self):
+        """Gives how many packets were lost."""
+        listed = self.run("nft", "list", "table", "inet", "trouble")
         self.run("nft", "-f", "-", text="delete table inet trouble\n")
+        return int(re.search(r"counter packets (\d+)", listed).group(1))
 
     def close(self):
         os.close(self.descriptor)
@@ -126,9 +131,12 @@ class Halves:
             right.lose('iifname "cable" meta l4proto udp')
 
     def heal(self):
+        """Gives how many packets were lost at each end."""
+        lost = []
         for half in self.halves:
             with contextlib.suppress(OSError):
-                half.heal()  # that of the half that hears was never touched in a cut of one way
+                lost.append(half.heal())  # that of the half that hears was never touched in a cut of one way
+        return lost
 
     def close(self):
         for half in self.halves:

@@ -214,7 +214,8 @@ def test_a_third_of_the_datagrams_lost_kills_nobody():
         killed = victim.kill()
         told = crowd.wait_told("died", victim, 20, since=killed)
         assert figures("killed amid the loss: seen by each", [when - killed for when in told]) <= 6 * PATIENCE
-        network.heal()
+        lost = network.heal()
+        assert lost > N * 4, f"{lost} datagrams were lost: there was no trouble"
         crowd.wait_agreed(10 * PATIENCE)
         assert not [event for _, event in crowd.deaths(began) if event["member"] != victim.id]
         crowd.check()

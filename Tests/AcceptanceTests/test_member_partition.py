@@ -53,7 +53,7 @@ def cuts():
         for cut in made.values():
             cut.apart = {member.id: (member.view, member.view_id) for member in cut.crowd}
             cut.mended_at = time.monotonic()
-            cut.network.heal()
+            cut.lost = cut.network.heal()
         yield made
         for cut in made.values():
             cut.crowd.check()
@@ -65,6 +65,7 @@ def cuts():
 def healed(cut):
     """How long after the cable was mended the views of all ten were equal and complete."""
     crowd = cut.crowd
+    assert len(cut.lost) == (1 if cut.kind == "one way" else 2) and min(cut.lost) > 20, f"no trouble: {cut.lost}"
     crowd.wait_agreed(60)
     last = max(member.told("view")[-1].when for member in crowd)
     seconds = max(0, last - cut.mended_at)
