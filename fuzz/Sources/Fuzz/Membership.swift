@@ -53,6 +53,8 @@ struct Trial {
   var toSubject: [ByteBuffer] = []
   var toPeer: [ByteBuffer] = []
   var seen: [ByteBuffer] = []
+  /// What the node asked last, as whoever has the key can read.
+  var asked: [UInt32] = [0]
   var witness = Witness()
 
   static let own = endpoint("127.0.0.1:7001")
@@ -268,6 +270,7 @@ struct Trial {
         check(packet.readableBytes <= Codec.datagramBytesMax, "a datagram is too large")
         check(place.isUnicast, "a datagram goes to all of a network")
         note(packet)
+        overhear(packet)
         if place == Self.other, toPeer.count < 64 { toPeer.append(packet) }
       case .openStream(let id, let place):
         check(id.isOwn && place.isUnicast, "a stream is not its own")
@@ -282,6 +285,19 @@ struct Trial {
       case .stop: check(index == actions.count - 1, "something comes after the end")
       }
     }
+  }
+
+  /// Each datagram is sealed once, and can be read.
+  mutating func overhear(_ packet: ByteBuffer) {
+    let body = try? insider.open(packet.readableBytesView)
+    check(body != nil, "a datagram that cannot be opened")
+    switch body.flatMap({ try? Codec.decode($0) })?.message {
+    case .ping(let ping): asked.append(ping.sequence)
+    case .pingRequest(let request): asked.append(request.sequence)
+    case nil: check(false, "a datagram that cannot be read")
+    default: break
+    }
+    if asked.count > 8 { asked.removeFirst() }
   }
 
   mutating func take(_ frame: ByteBuffer, of id: StreamID) {

@@ -80,10 +80,10 @@ extension Trial {
     return script.element(of: choices)
   }
 
-  /// That of a question the node may have asked: low numbers, and those of relays and contests.
+  /// Mostly that of a question that the node asked, or of another attempt at it.
   private mutating func sequence() -> UInt32 {
-    let (number, attempt) = (UInt32(script.byte() % 32), UInt32(script.byte() % 8))
-    return script.byte() % 3 == 0 ? number | 1 << 31 : number << 3 | attempt
+    let (known, change) = (script.element(of: asked), UInt32(script.byte()))
+    return change < 128 ? known : change < 192 ? known ^ (change & 7) : change
   }
 
   /// The key in use first: both are known to the insider.
