@@ -99,7 +99,8 @@ extension Swim {
   /// - Returns: Whether the ack was an answer to that.
   mutating func takeOfContest(_ ack: Ack, from source: Endpoint?) -> Bool {
     guard let contest, ack.sequence == contest.sequence, ack.from == id else { return false }
-    if ack.generation >= contest.claim.generation, source == contest.endpoint {
+    // Sealed, it can only have come from there, whichever of its addresses it was sent by.
+    if ack.generation >= contest.claim.generation, isSealed || source == contest.endpoint {
       emit(.superseded(by: contest.claim, at: contest.endpoint))
       stop(.superseded)
     }

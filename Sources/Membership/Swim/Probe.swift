@@ -33,6 +33,12 @@ struct Probe: Sendable {
   var dueAt: Instant { min(nextAttemptAt, verdictAt) }
 }
 
+/// Somebody doubted a member.
+struct Hint: Sendable {
+  let member: MemberID
+  let at: Instant
+}
+
 /// One probe a member at most.
 struct ProbeTable: Sendable {
   static let countMax = 64

@@ -36,6 +36,17 @@ extension Swim {
     }
   }
 
+  /// A gateway that is broken beside a member that lives fails with each request; one look a period is enough.
+  mutating func isFirstHint(about member: MemberID) -> Bool {
+    let period = probePeriod
+    let now = now
+    hints.removeAll { now - $0.at >= period }
+    guard hints.count < ProbeTable.countMax, !hints.contains(where: { $0.member == member })
+    else { return false }
+    hints.append(Hint(member: member, at: now))
+    return true
+  }
+
   mutating func probe(_ target: Member, isUrgent: Bool) {
     counters.probes += 1
     let timeout = roundTrips.timeout * patience

@@ -40,6 +40,7 @@ public struct Swim: Sendable {
   var probes: ProbeTable
   var relays: [UInt32: Relay] = [:]
   var nextRelay: UInt32
+  var hints: [Hint] = []
   var streams = StreamTable()
   var contacts: [Contact] = []
   /// When views were exchanged with somebody for the first time.
@@ -128,7 +129,7 @@ public struct Swim: Sendable {
     _ evidence: Evidence, about member: MemberID, at now: Instant, into actions: inout [Action]
   ) {
     guard begin(at: now, &actions) else { return }
-    if has(.evidence) { examine(member) }
+    if has(.evidence), isFirstHint(about: member) { examine(member) }
     end(&actions)
   }
 

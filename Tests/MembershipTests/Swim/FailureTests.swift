@@ -140,6 +140,13 @@ import Wire
     let before = network.swim(0).counters.probesUrgent
     network.hint(about: TestNetwork.id(3), on: 0)
     #expect(network.swim(0).counters.probesUrgent == before + 1)
+    // And many failures in one second no more than one.
+    network.run(for: .milliseconds(500))
+    for _ in 0..<100 { network.hint(about: TestNetwork.id(3), on: 0) }
+    #expect(network.swim(0).counters.probesUrgent == before + 1)
+    network.run(for: .milliseconds(500))
+    network.hint(about: TestNetwork.id(3), on: 0)
+    #expect(network.swim(0).counters.probesUrgent == before + 2)
     network.run(for: .seconds(3))
     #expect(network.status(of: 3, at: 0) == .alive)
   }
