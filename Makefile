@@ -34,6 +34,12 @@ sim: deps ## the simulator: SEED=42, or SEEDS=1000 from there on; TURNS=, BUG=, 
 	.build/release/millrace-sim --seed $(SEED) --seeds $(SEEDS) $(if $(TURNS),--turns $(TURNS)) \
 	  $(if $(BUG),--bug $(BUG)) $(if $(DAMAGE),--damage $(DAMAGE)) $(if $(VERBOSE),--verbose)
 
+member-sim: deps ## the membership's: SEED=42, SEEDS=, N=1000, BUG=, VERBOSE=1, LIFEGUARD=plot.svg (docs/simulator.md)
+	$(RELEASE) --product millrace-member-sim
+	.build/release/millrace-member-sim --seed $(SEED) --seeds $(SEEDS) $(if $(N),--members $(N)) \
+	  $(if $(BUG),--bug $(BUG)) $(if $(VERBOSE),--verbose) $(if $(LIFEGUARD),--lifeguard $(LIFEGUARD)) \
+	  $(if $(FORGETTING),--forgetting)
+
 tidy: ## what the sources promise beside compiling
 	python3 Tests/test_tidy.py
 	python3 Tests/tidy.py
@@ -59,4 +65,4 @@ bench: deps ## ours beside the peers': see docs/performance.md
 demo: build ## this machine's package index through a stream, read back and compared
 	python3 scripts/demo.py $(DEMO)
 
-.PHONY: help deps deps-test build run test sim tidy fmt api api-long member-long fuzz bench demo
+.PHONY: help deps deps-test build run test sim member-sim tidy fmt api api-long member-long fuzz bench demo

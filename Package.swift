@@ -100,6 +100,19 @@ let package = Package(
       name: "millrace-sim", dependencies: ["Simulator", "Engine"], path: "Tests/SimulatorCommand",
       swiftSettings: house),
     .testTarget(name: "SimulationTests", dependencies: ["Simulator"], swiftSettings: house),
+    // The membership's own, with the other's trace.
+    .target(
+      name: "MembershipSimulator",
+      dependencies: [
+        "Membership", "Simulator", "Wire", .product(name: "NIOCore", package: "swift-nio"),
+      ],
+      path: "Tests/MembershipSimulator", swiftSettings: house),
+    .executableTarget(
+      name: "millrace-member-sim", dependencies: ["MembershipSimulator", "Simulator", "Wire"],
+      path: "Tests/MembershipSimulatorCommand", swiftSettings: house),
+    .testTarget(
+      name: "MembershipSimulationTests", dependencies: ["MembershipSimulator", "Simulator"],
+      swiftSettings: house),
     .testTarget(
       name: "GatewayTests",
       dependencies: [

@@ -23,7 +23,7 @@ stage() {
 }
 
 only=("$@")
-all=(fmt tidy swift build api acceptance docs fuzz)
+all=(fmt tidy swift build member-sim api acceptance docs fuzz)
 for name in "${only[@]}"; do
   [[ " ${all[*]} " == *" $name "* ]] || { echo "no stage $name; there are: ${all[*]}" >&2; exit 64; }
 done
@@ -35,6 +35,9 @@ stage tidy "^(tidy:|Ran |OK|FAILED)" sh -c "python3 Tests/test_tidy.py && python
 stage swift "^(✔|✘) Test run|Executed [0-9]+ test|error:" sh -c \
   "swift test --quiet --skip 'Outbound|Sockets' && swift test --quiet --skip-build --filter 'Outbound|Sockets'"
 stage build "^Build of|error:" make --no-print-directory build
+# A thousand members take a release build; so do more seeds than the swift stage plays.
+stage member-sim "^(seed|[0-9]+ seeds passed)" sh -c \
+  "make --no-print-directory member-sim SEED=1 N=1000 && make --no-print-directory member-sim SEED=100 SEEDS=100"
 stage api " (passed|failed|error)|^contract: [^s]" sh -c \
   "$python -m pytest -q Tests/AcceptanceTests -k openapi && $python scripts/contract.py --examples 120"
 stage acceptance " (passed|failed|error)" $python -m pytest -q Tests/AcceptanceTests -k "not openapi"

@@ -17,7 +17,7 @@ public final class Trace {
     self.echoes = echoes
   }
 
-  func line(_ line: String) {
+  package func line(_ line: String) {
     lineCount += 1
     for byte in line.utf8 { mix(UInt64(byte)) }
     mix(10)
@@ -32,7 +32,7 @@ public final class Trace {
   }
 
   /// Counts a number as part of what happened, without a line of its own.
-  func mix(_ word: UInt64) {
+  package func mix(_ word: UInt64) {
     hash = (hash ^ word) &* 0x0000_0100_0000_01b3
     hash ^= hash >> 29
   }
