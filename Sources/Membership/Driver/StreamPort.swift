@@ -15,7 +15,8 @@ public struct StreamLimits: Sendable {
   /// Of those, the ones that have not had a frame: nobody knows who they are.
   public var strangersMax = 128
   /// What may wait for a peer that takes nothing, and for how long.
-  public var unsentBytesMax = 4 << 20
+  /// More than all records of the largest cluster with all metadata: those are written in one go.
+  public var unsentBytesMax = 16 << 20
   public var writeStallTime = Duration.seconds(5)
 
   public init() {}

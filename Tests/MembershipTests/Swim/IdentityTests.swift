@@ -84,6 +84,32 @@ import Wire
     #expect(network.swim(0).member(TestNetwork.id(4))?.status == .alive)
   }
 
+  @Test(arguments: [true, false])
+  func `a later life that answers from its machine's other address is believed in seals`(
+    isSealed: Bool
+  ) throws {
+    let network = TestNetwork.cluster(of: 2, seed: 61) {
+      if isSealed { $0.keyring = Keyring([MemberKey(bytes: [UInt8](repeating: 7, count: 32))!]) }
+    }
+    var later = Envelope(keyring: network.keyring, label: "test", session: 97)
+    func hear(_ message: Message, _ rumours: [Rumour], from source: Endpoint) {
+      var body = ByteBuffer()
+      Codec.encode(message, rumours: rumours.map { Codec.encode($0) }, into: &body)
+      _ = network.inject(later.seal(body), from: source, to: 1)
+    }
+    var claim = network.swim(1).claim
+    claim.generation += 5
+    let rumour = Rumour(
+      id: TestNetwork.id(1), claim: claim, profile: Profile(endpoint: TestNetwork.endpoint(20)))
+    hear(.gossip(Gossip(from: TestNetwork.id(0))), [rumour], from: TestNetwork.endpoint(0))
+    let contest = try #require(network.swim(1).contest)
+    let ack = Ack(
+      sequence: contest.sequence, from: TestNetwork.id(1), generation: claim.generation,
+      view: ViewMark(hash: 0, settled: 0))
+    hear(.ack(ack), [], from: TestNetwork.endpoint(21))
+    #expect(network.nodes[1].stopped == (isSealed ? .superseded : nil))
+  }
+
   @Test func `of two whose generations are the same, one is left`() {
     let network = TestNetwork.cluster(of: 5, seed: 56)
     let generation = network.swim(4).claim.generation

@@ -103,6 +103,10 @@ import Wire
     #expect(Set(numbers).count == numbers.count)
   }
 
+  @Test func `the view of the largest cluster goes out in one go`() {
+    #expect(StreamLimits().unsentBytesMax > Roster.membersMax * Codec.rumourBytesMax)
+  }
+
   @Test func `one that leaves soon keeps where the others were`() {
     let network = TestNetwork.cluster(of: 5, seed: 106)
     network.perform(.leave, on: 2)
