@@ -73,7 +73,7 @@ private let first = StreamID(1)
 @Suite(.timeLimit(.minutes(1))) struct StreamSocketsTests {
   private var hasty: StreamLimits {
     var limits = StreamLimits()
-    limits.frameTime = .milliseconds(50)
+    limits.frameTime = .milliseconds(500)
     return limits
   }
 
