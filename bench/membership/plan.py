@@ -45,7 +45,7 @@ WHOLE = {
     "5": figures(5, pace=1, idle=30, kills=5, silences=2, leaves=3),
     "30": figures(30, pace=0.5, idle=30, kills=4, silences=2, leaves=3),
     "faults": faults(30, rounds=4, at_once=5, loss_seconds=60),
-    "100": figures(100, pace=0.25, idle=60, kills=3, silences=2, leaves=2),
+    "100": figures(100, pace=0.25, idle=45, kills=3, silences=2, leaves=2),
     "partition": Slice(10, lambda cluster, _: [
         scenarios.form(cluster, 10), scenarios.partition(cluster, 60)], Wire),
     "50": figures(50, pace=0.5, idle=30, kills=3, silences=2, leaves=2, by_default=False),
