@@ -32,13 +32,15 @@ struct PullTests {
       let made = try await gateway.json(
         "PUT", "/v1/subscriptions/work", "{\"stream\":\"orders\",\"ordering\":\"shard\"}")
       #expect(made.status == 201, "\(made.text)")
-      for number in 0..<3 {
-        _ = try await gateway.append(
-          "/v1/streams/orders/shards/1/records", "application/json", "\(number)")
-      }
+      // One batch, for a pull is answered with what is at hand: of several the first alone may be.
+      let appended = try await gateway.append(
+        "/v1/streams/orders/shards/1/records", "application/x-ndjson", "0\n1\n2\n")
+      #expect(appended.status == 200, "\(appended.text)")
       let all = (0..<3).map { "\($0) for the 1. time" }
-      for _ in 0..<3 { #expect(messages(try await gateway.pull(isLost: true)) == all) }
-      #expect(messages(try await gateway.pull()) == all)
+      for isLost in [true, true, true, false] {
+        let answer = try await gateway.pull(isLost: isLost)
+        #expect(messages(answer) == all, "\(answer.text)")
+      }
     }
   }
 }
