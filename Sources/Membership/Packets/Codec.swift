@@ -16,7 +16,7 @@ public enum Codec {
   public static func encode(_ message: Message, into buffer: inout ByteBuffer) {
     // Enough for a ping of names as most are, so that the buffer grows once and not four times.
     buffer.reserveCapacity(minimumWritableBytes: 64)
-    buffer.writeInteger(Kind(message).rawValue)
+    buffer.writeInteger(message.kind.rawValue)
     switch message {
     case .ping(let ping):
       buffer.writeInteger(ping.sequence)
@@ -91,7 +91,7 @@ public enum Codec {
 
   private static func packet(_ reader: inout PacketReader) throws(PacketError) -> Packet {
     let kindByte = try reader.byte(.kind)
-    guard let kind = Kind(rawValue: kindByte) else { throw .unknownKind(kindByte) }
+    guard let kind = PacketKind(rawValue: kindByte) else { throw .unknownKind(kindByte) }
     var packet = Packet(message: try message(kind, &reader))
     if !kind.carriesRumours, !reader.isAtEnd { throw .trailing(bytes: reader.remaining) }
     while !reader.isAtEnd { packet.rumours.append(try rumour(&reader)) }
@@ -99,7 +99,7 @@ public enum Codec {
   }
 
   private static func message(
-    _ kind: Kind, _ reader: inout PacketReader
+    _ kind: PacketKind, _ reader: inout PacketReader
   ) throws(PacketError) -> Message {
     switch kind {
     case .ping:
@@ -149,30 +149,6 @@ public enum Codec {
     buckets.reserveCapacity(ViewDigest.bucketCount)
     for _ in 0..<ViewDigest.bucketCount { buckets.append(try reader.integer(.buckets)) }
     return Offer(from: from, generation: generation, isJoin: isJoin, buckets: buckets)
-  }
-
-  /// A message's first byte.
-  private enum Kind: UInt8 {
-    case ping = 1
-    case ack, pingRequest, nack, gossip, hello, bye, offer, answer, rest
-
-    init(_ message: Message) {
-      self =
-        switch message {
-        case .ping: .ping
-        case .ack: .ack
-        case .pingRequest: .pingRequest
-        case .nack: .nack
-        case .gossip: .gossip
-        case .hello: .hello
-        case .bye: .bye
-        case .offer: .offer
-        case .answer: .answer
-        case .rest: .rest
-        }
-    }
-
-    var carriesRumours: Bool { self != .hello }
   }
 }
 

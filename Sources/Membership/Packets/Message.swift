@@ -34,6 +34,31 @@ public enum Message: Hashable, Sendable {
   case rest(Rest)
 }
 
+/// A message's first byte.
+public enum PacketKind: UInt8, CaseIterable, Sendable {
+  case ping = 1
+  case ack, pingRequest, nack, gossip, hello, bye, offer, answer, rest
+
+  var carriesRumours: Bool { self != .hello }
+}
+
+extension Message {
+  var kind: PacketKind {
+    switch self {
+    case .ping: .ping
+    case .ack: .ack
+    case .pingRequest: .pingRequest
+    case .nack: .nack
+    case .gossip: .gossip
+    case .hello: .hello
+    case .bye: .bye
+    case .offer: .offer
+    case .answer: .answer
+    case .rest: .rest
+    }
+  }
+}
+
 /// A hash of all that the sender holds of the members, and how long it has been the same: two that differ for long
 /// have missed something, two that differ just now are merely hearing it.
 public struct ViewMark: Hashable, Sendable {

@@ -85,19 +85,4 @@ extension Message {
     case .hello, .bye, .offer, .answer, .rest: nil
     }
   }
-
-  var kind: PacketKind {
-    switch self {
-    case .ping: .ping
-    case .ack: .ack
-    case .pingRequest: .pingRequest
-    case .nack: .nack
-    case .gossip: .gossip
-    case .hello: .hello
-    case .bye: .bye
-    case .offer: .offer
-    case .answer: .answer
-    case .rest: .rest
-    }
-  }
 }

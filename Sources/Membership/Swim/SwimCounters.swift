@@ -24,8 +24,8 @@ public struct Tally<Case: Countable>: Hashable, Sendable {
   public var total: UInt64 { counts.reduce(0, +) }
 }
 
-public enum PacketKind: Int, Countable {
-  case ping, ack, pingRequest, nack, gossip, hello, bye, offer, answer, rest
+extension PacketKind: Countable {
+  public var index: Int { Int(rawValue - Self.ping.rawValue) }
 }
 
 extension PacketRefusal: Countable {}
