@@ -1,6 +1,7 @@
 // `millrace-member-sim --seed 42 --seeds 1000`: plays simulations from that seed on, and says what came of them.
 import Glibc
 import MembershipSimulator
+import struct Simulator.SeedProgress
 import class Simulator.Trace
 import enum Simulator.TrapReport
 import Wire
@@ -46,7 +47,7 @@ struct Main {
   /// - Returns: true if no promise was broken.
   private func run() -> Bool {
     if let plot { return experiment(plot) }
-    var progress = Progress(count: count)
+    var progress = SeedProgress(count: count, totals: Counts())
     for seed in seed..<(seed + count) {
       let trace = Trace(echoes: isVerbose)
       let outcome =
@@ -55,7 +56,7 @@ struct Main {
         : MemberSimulation(seed: seed, members: members, trace: trace, bug: bug).run()
       if count == 1 || outcome.violation != nil { print(outcome.report) }
       if outcome.violation != nil { return false }
-      progress.add(outcome)
+      progress.add { $0 += outcome.counts }
     }
     progress.end()
     return true
@@ -89,30 +90,4 @@ struct Main {
     print("bugs: \(PlantedBug.allCases.map(\.rawValue).joined(separator: ", "))")
     exit(2)
   }
-}
-
-/// Says every few seconds how far many seeds are.
-private struct Progress {
-  private static let interval = Duration.seconds(5)
-  let count: UInt64
-  private let clock = ContinuousClock()
-  private let began = ContinuousClock().now
-  private var said = ContinuousClock().now
-  private var done: UInt64 = 0
-  private var totals = Counts()
-
-  init(count: UInt64) { self.count = count }
-
-  mutating func add(_ outcome: Outcome) {
-    done += 1
-    totals += outcome.counts
-    guard count > 1, clock.now - said >= Self.interval else { return }
-    said = clock.now
-    print("\(done) of \(count) seeds, \(seconds) s: \(totals)")
-    fflush(nil)
-  }
-
-  func end() { if count > 1 { print("\(count) seeds passed in \(seconds) s: \(totals)") } }
-
-  private var seconds: Int64 { (clock.now - began).components.seconds }
 }

@@ -1,5 +1,4 @@
 // `millrace-sim --seed 42 --seeds 1000`: plays simulations from that seed on, and says what came of them.
-import Engine
 import Glibc
 import Simulator
 
@@ -40,7 +39,7 @@ struct Main {
 
   /// - Returns: true if no promise was broken.
   private func run() -> Bool {
-    var progress = Progress(count: count)
+    var progress = SeedProgress(count: count, totals: Counts())
     for seed in seed..<(seed + count) {
       let simulation = Simulation(seed: seed, trace: Trace(echoes: isVerbose), bug: bug)
       let outcome =
@@ -48,7 +47,7 @@ struct Main {
         ? simulation.runDamaging(turns: turns, trials: trials) : simulation.run(turns: turns)
       if count == 1 || outcome.violation != nil { print(outcome.report) }
       if outcome.violation != nil { return false }
-      progress.add(outcome)
+      progress.add { $0 += outcome.counts }
     }
     progress.end()
     return true
@@ -61,31 +60,4 @@ struct Main {
     print("bugs: \(PlantedBug.allCases.map(\.rawValue).joined(separator: ", "))")
     exit(2)
   }
-}
-
-/// Says every few seconds how far many seeds are.
-private struct Progress {
-  private static let interval = Duration.seconds(5)
-  let count: UInt64
-  private let began = SystemTime().monotonic
-  private var said = SystemTime().monotonic
-  private var done: UInt64 = 0
-  private var totals = Counts()
-
-  init(count: UInt64) { self.count = count }
-
-  mutating func add(_ outcome: Outcome) {
-    done += 1
-    totals += outcome.counts
-    guard count > 1, SystemTime().monotonic - said >= Self.interval else { return }
-    said = SystemTime().monotonic
-    print("\(done) of \(count) seeds, \(seconds) s: \(totals)")
-    fflush(nil)
-  }
-
-  func end() {
-    if count > 1 { print("\(count) seeds passed in \(seconds) s: \(totals)") }
-  }
-
-  private var seconds: Int64 { (SystemTime().monotonic - began).components.seconds }
 }
